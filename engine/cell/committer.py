@@ -1,0 +1,97 @@
+"""Group commit: all shards of a node that have something ready go in one transaction.
+
+The next transaction starts when the last one ends; there is no window to wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from engine.cell.shard import Shard, Taken
+from engine.errors import StoreError, StoreFull, StoreRejected
+from engine.metering.facts import fold
+from engine.persistence.protocols import ShardWrite, Store
+
+log = logging.getLogger(__name__)
+
+
+class Committer:
+    """Writes the shards of one store.
+
+    `shards` gives the shards owned now. `lose` is told which of them are no longer ours, and
+    whether the store failed: then what was written is unknown, and only a new epoch can tell.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        shards: Callable[[], Iterable[Shard]],
+        lose: Callable[[list[Shard], StoreError | None], None],
+    ) -> None:
+        self._store = store
+        self._shards = shards
+        self._lose = lose
+        self._ready = asyncio.Event()
+
+    def wake(self) -> None:
+        """Something is ready to be written."""
+        self._ready.set()
+
+    async def run(self) -> None:
+        """Commit for ever."""
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            taken = [(shard, shard.take()) for shard in self._shards() if shard.has_work]
+            if taken:
+                await self._commit(taken)
+
+    async def _commit(self, taken: list[tuple[Shard, Taken]]) -> None:
+        try:
+            fenced = await self._store.commit([_write(shard, part) for shard, part in taken])
+        except StoreFull as error:
+            self._lose([shard for shard, _ in taken], error)
+        except StoreRejected as error:
+            log.warning("commit_replayed", extra={"why": str(error)})
+            await self._replay(taken)
+        except StoreError as error:
+            self._lose([shard for shard, _ in taken], error)
+        else:
+            if fenced:
+                self._lose([shard for shard, _ in taken if shard.shard_id in fenced], None)
+            for shard, part in taken:
+                if not shard.lost:
+                    shard.committed(part.sequence)
+
+    async def _replay(self, taken: list[tuple[Shard, Taken]]) -> None:
+        """Write workflow id by workflow id; the one that the store refuses is parked, alone."""
+        for shard, whole in taken:
+            for part in whole.by_workflow():
+                try:
+                    fenced = await self._store.commit([_write(shard, part)])
+                except StoreRejected as error:
+                    for run in part.runs:
+                        log.exception("run_parked", extra={"run_id": run.write.key.run_id})
+                        shard.park(run.write.key, error)
+                except StoreError as error:
+                    self._lose([shard], error)
+                    break
+                else:
+                    if fenced:
+                        self._lose([shard], None)
+                        break
+            if not shard.lost:
+                shard.committed(whole.sequence)
+
+
+def _write(shard: Shard, part: Taken) -> ShardWrite:
+    facts = [fact for run in part.runs for fact in run.facts]
+    return ShardWrite(
+        shard.shard_id,
+        shard.epoch,
+        part.sequence,
+        [run.write for run in part.runs],
+        fold(facts) if facts else None,
+    )

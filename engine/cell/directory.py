@@ -1,0 +1,215 @@
+"""Who owns which shard: this node's leases, and what it knows of the others'.
+
+A lease is renewed every second and lasts five; whoever sees an expired one may take the shard
+under a new epoch. The fence in the store makes a late owner's writes void, and an owner stops
+reading from memory before its lease can be taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from engine.cell.shard import Shard, ShardParts
+from engine.env import Env
+from engine.errors import StoreError, StoreFull, Unavailable
+from engine.history.protobuf import NANOSECONDS
+from engine.limits import SHARD_LEASE_SECONDS, SHARD_RENEW_SECONDS
+from engine.persistence.protocols import ShardLease, Store
+
+log = logging.getLogger(__name__)
+
+LEASE_MARGIN_SECONDS = 1
+SPREAD_SECONDS = 0.05
+TAKEOVER_PARTS = 4
+
+
+class Directory:
+    """Takes, keeps and loses shards.
+
+    `moved` is called with each shard whose owner changed, anywhere in the cell.
+    """
+
+    def __init__(self, name: str, env: Env, store: Store, shard_count: int) -> None:
+        self.name = name
+        self.shard_count = shard_count
+        self.store_error: StoreError | None = None
+        """Why the store cannot be written, while it cannot."""
+        self._env = env
+        self._store = store
+        self._shards: dict[int, Shard] = {}
+        self._owners: dict[int, str] = {}
+        self._taking: set[int] = set()
+        self._parts: ShardParts | None = None
+        self._moved: Callable[[int], None] = lambda shard_id: None
+        self._gone: Callable[[int], None] = lambda shard_id: None
+
+    def wire(
+        self, parts: ShardParts, moved: Callable[[int], None], gone: Callable[[int], None]
+    ) -> None:
+        """What shards are made with; who hears that one moved, and that one of ours is gone."""
+        self._parts, self._moved, self._gone = parts, moved, gone
+
+    @property
+    def shards(self) -> Iterable[Shard]:
+        return self._shards.values()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every shard of the cell has an owner that this node knows."""
+        return len(self._owners) == self.shard_count
+
+    def is_here(self, shard_id: int) -> bool:
+        return shard_id in self._shards
+
+    def owned(self, shard_id: int) -> Shard:
+        """The shard, held here. Raises Unavailable."""
+        shard = self._shards.get(shard_id)
+        if shard is None:
+            raise Unavailable(shard_id=shard_id)
+        shard.check_owned()
+        return shard
+
+    def owner(self, shard_id: int) -> str:
+        """The node that holds the shard, as far as known. Raises Unavailable."""
+        owner = self._owners.get(shard_id)
+        if owner is None or owner == self.name:
+            raise Unavailable(shard_id=shard_id)
+        return owner
+
+    def nodes(self) -> set[str]:
+        """The other nodes that hold shards."""
+        return set(self._owners.values()) - {self.name}
+
+    async def run(self) -> None:
+        """Keep what is ours and take what is free, for ever."""
+        while True:
+            pause = float(SHARD_RENEW_SECONDS)
+            try:
+                if await self.tick():
+                    pause = SPREAD_SECONDS
+            except StoreError as error:
+                self._failed(error)
+            await self._env.sleep(pause)
+
+    async def tick(self) -> bool:
+        """Renew, look around, take over; whether there is more to take at once."""
+        await self._renew()
+        leases = await self._store.leases()
+        self.store_error = None
+        self._look(leases)
+        for shard in list(self._shards.values()):
+            await shard.read_next_window()
+        return await self._take(leases)
+
+    def lose(self, shards: Iterable[Shard], error: StoreError | None) -> None:
+        """These shards are not ours any more, or what the store has of them is unknown."""
+        for shard in list(shards):
+            if self._shards.get(shard.shard_id) is shard:
+                del self._shards[shard.shard_id]
+                self._owners.pop(shard.shard_id, None)
+            if not shard.lost:
+                shard.lose()
+                self._gone(shard.shard_id)
+                log.info("shard_lost", extra={"shard_id": shard.shard_id})
+        if error is not None:
+            self._failed(error)
+
+    def _failed(self, error: StoreError) -> None:
+        if self.store_error is None:
+            event = "store_full" if isinstance(error, StoreFull) else "store_unavailable"
+            log.warning(event, extra={"why": str(error)})
+        self.store_error = error
+
+    async def _renew(self) -> None:
+        held = list(self._shards.values())
+        if not held:
+            return
+        asked_at = self._env.monotonic()
+        expires_at_ns = self._env.now_ns() + SHARD_LEASE_SECONDS * NANOSECONDS
+        kept = await self._store.renew({s.shard_id: s.epoch for s in held}, expires_at_ns)
+        for shard in held:
+            if shard.shard_id in kept:
+                shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
+        self.lose([shard for shard in held if shard.shard_id not in kept], None)
+
+    def _look(self, leases: list[ShardLease]) -> None:
+        now_ns = self._env.now_ns()
+        for lease in leases:
+            if lease.shard_id in self._shards or lease.owner == self.name:
+                continue
+            known = self._owners.get(lease.shard_id)
+            if _is_free(lease, now_ns):
+                self._owners.pop(lease.shard_id, None)
+            elif known != lease.owner:
+                self._owners[lease.shard_id] = lease.owner
+                self._moved(lease.shard_id)
+
+    async def _take(self, leases: list[ShardLease]) -> bool:
+        """Take some of the free shards, up to a fair share of the nodes that live."""
+        now_ns = self._env.now_ns()
+        free = [
+            lease.shard_id
+            for lease in leases
+            if lease.shard_id not in self._shards
+            and lease.shard_id not in self._taking
+            and (_is_free(lease, now_ns) or lease.owner == self.name)
+        ]
+        living = {lease.owner for lease in leases if not _is_free(lease, now_ns)} | {self.name}
+        fair = -(-self.shard_count // len(living)) - len(self._shards) - len(self._taking)
+        part = max(1, self.shard_count // TAKEOVER_PARTS)
+        wanted = free[: max(0, min(fair, part))]
+        if not wanted:
+            return False
+        self._taking.update(wanted)
+        try:
+            asked_at = self._env.monotonic()
+            now_ns = self._env.now_ns()
+            expires_at_ns = now_ns + SHARD_LEASE_SECONDS * NANOSECONDS
+            taken = await self._store.acquire(wanted, self.name, now_ns, expires_at_ns)
+        finally:
+            self._taking.difference_update(wanted)
+        for lease in taken:
+            self._taking.add(lease.shard_id)
+            self._env.spawn("recover_shard", self._recover(lease, asked_at))
+        return len(free) > len(wanted)
+
+    async def _recover(self, lease: ShardLease, asked_at: float) -> None:
+        assert self._parts is not None
+        shard = Shard(lease, self._parts)
+        shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
+        keeper = self._env.spawn("keep_lease", self._keep(shard))
+        try:
+            await shard.recover()
+        except (StoreError, Unavailable) as error:
+            shard.lose()
+            if isinstance(error, StoreError):
+                self._failed(error)
+            return
+        finally:
+            keeper.cancel()
+            self._taking.discard(lease.shard_id)
+        self._shards[lease.shard_id] = shard
+        self._owners[lease.shard_id] = self.name
+        log.info("shard_taken", extra={"shard_id": lease.shard_id, "epoch": lease.epoch})
+        self._moved(lease.shard_id)
+        # Recovery may have decided something already.
+        self._parts.wake_committer()
+
+    async def _keep(self, shard: Shard) -> None:
+        """Hold the lease while a long recovery reads."""
+        while True:
+            await self._env.sleep(SHARD_RENEW_SECONDS)
+            asked_at = self._env.monotonic()
+            expires_at_ns = self._env.now_ns() + SHARD_LEASE_SECONDS * NANOSECONDS
+            try:
+                kept = await self._store.renew({shard.shard_id: shard.epoch}, expires_at_ns)
+            except StoreError:
+                continue
+            if shard.shard_id in kept:
+                shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
+
+
+def _is_free(lease: ShardLease, now_ns: int) -> bool:
+    """Whether nobody holds it; the margin covers clocks that differ."""
+    return not lease.owner or lease.expires_at_ns + LEASE_MARGIN_SECONDS * NANOSECONDS < now_ns

@@ -1,0 +1,76 @@
+"""The namespaces of the cell, as every node remembers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from engine.env import Env
+from engine.errors import NamespaceNotFound
+from engine.persistence.protocols import NamespaceRow, Store
+
+DEFAULT_RETENTION_SECONDS = 3 * 86_400
+RELOAD_SECONDS_MIN = 0.5
+
+
+class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine needs to know of a namespace. `search_attributes` maps names to types."""
+
+    retention_seconds: int = DEFAULT_RETENTION_SECONDS
+    search_attributes: dict[str, str] = {}
+    description: str = ""
+    owner_email: str = ""
+    created_at_ns: int = 0
+    deleted: bool = False
+
+
+class Namespace(msgspec.Struct, frozen=True):
+    """One namespace with its settings."""
+
+    namespace_id: str
+    name: str
+    settings: NamespaceSettings
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(NamespaceSettings)
+
+
+class Namespaces:
+    """Read from the store when an unknown one is asked for, and when another node changed one."""
+
+    def __init__(self, env: Env, store: Store, announce: Callable[[], None]) -> None:
+        self._announce = announce
+        self._env = env
+        self._store = store
+        self._by_id: dict[str, Namespace] = {}
+        self._reload_after = 0.0
+
+    async def get(self, namespace_id: str) -> Namespace:
+        """Raises NamespaceNotFound."""
+        found = self._by_id.get(namespace_id)
+        if found is None and self._env.monotonic() >= self._reload_after:
+            # Asking again and again for one that is missing must not ask the store each time.
+            self._reload_after = self._env.monotonic() + RELOAD_SECONDS_MIN
+            await self.reload()
+            found = self._by_id.get(namespace_id)
+        if found is None or found.settings.deleted:
+            raise NamespaceNotFound(namespace_id=namespace_id)
+        return found
+
+    def known(self, namespace_id: str) -> Namespace | None:
+        """The namespace as remembered, without asking the store."""
+        return self._by_id.get(namespace_id)
+
+    async def reload(self) -> None:
+        for row in await self._store.namespaces():
+            settings = _decoder.decode(row.blob)
+            self._by_id[row.namespace_id] = Namespace(row.namespace_id, row.name, settings)
+
+    async def put(self, namespace: Namespace) -> None:
+        """Make it durable, remember it, and have the other nodes read it."""
+        blob = _encoder.encode(namespace.settings)
+        await self._store.put_namespace(NamespaceRow(namespace.namespace_id, namespace.name, blob))
+        self._by_id[namespace.namespace_id] = namespace
+        self._announce()

@@ -1,0 +1,431 @@
+"""One shard and its owner's memory of it.
+
+All decisions about its workflow ids are made here, in order, on state in memory. A decision is
+synchronous: `begin`, change the state through a transition, `record`. What it wrote is durable
+when `durable` returns, and no reply leaves before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.cell.loaded_run import LoadedRun
+from engine.env import Env, run_id
+from engine.errors import EngineError, NotFound, Unavailable
+from engine.history import timeouts
+from engine.history.protobuf import NANOSECONDS
+from engine.history.state import RunState, decode
+from engine.history.transition import StartRun, Transition
+from engine.ids import IdFilter
+from engine.limits import CACHED_RUN_COUNT_MAX, TIMER_WINDOW_SECONDS
+from engine.metering.facts import Fact
+from engine.persistence.protocols import RunKey, RunWrite, ShardLease, Store, StoredRun
+
+if TYPE_CHECKING:
+    from engine.cell.dispatch import Dispatcher
+    from engine.cell.inline import Inline
+
+log = logging.getLogger(__name__)
+
+
+class ShardParts(NamedTuple):
+    """What every shard of a node works with."""
+
+    env: Env
+    store: Store
+    load: Callable[[RunKey], asyncio.Future[StoredRun | None]]
+    dispatcher: Dispatcher
+    wake_committer: Callable[[], None]
+
+
+class TakenRun(NamedTuple):
+    """One run's part of a commit; `sequence` is that of its last decision."""
+
+    write: RunWrite
+    facts: list[Fact]
+    sequence: int
+
+
+class Taken(NamedTuple):
+    """What a shard hands to a commit: all that was decided up to `sequence`."""
+
+    sequence: int
+    runs: list[TakenRun]
+
+    def by_workflow(self) -> list[Taken]:
+        """The same, split into parts that may be written apart, in the order of decision."""
+        parts: dict[tuple[str, str], list[TakenRun]] = {}
+        for run in self.runs:
+            parts.setdefault(run.write.key[:2], []).append(run)
+        split = [Taken(max(run.sequence for run in runs), runs) for runs in parts.values()]
+        return sorted(split, key=lambda part: part.sequence)
+
+
+class AfterCommit(NamedTuple):
+    """What waits for a commit: `action` when it is durable, `undo` when it will never be."""
+
+    sequence: int
+    run: LoadedRun
+    action: Callable[[], None]
+    undo: Callable[[], None] | None
+
+
+class Shard:
+    """The shard as its owner holds it, under one epoch. A lost shard answers nothing more."""
+
+    def __init__(self, lease: ShardLease, parts: ShardParts) -> None:
+        self.shard_id = lease.shard_id
+        self.epoch = lease.epoch
+        self.sequence = lease.sequence
+        self.lost = False
+        self.lease_until = 0.0
+        """Seconds on the loop's clock until which nobody else can have taken the shard."""
+        self._durable_sequence = lease.sequence
+        self._env = parts.env
+        self._store = parts.store
+        self._load = parts.load
+        self._dispatcher = parts.dispatcher
+        self._wake_committer = parts.wake_committer
+        self._runs: OrderedDict[RunKey, LoadedRun] = OrderedDict()
+        self._current: dict[tuple[str, str], str] = {}
+        self._loading: dict[RunKey, asyncio.Future[StoredRun | None]] = {}
+        self._ids = IdFilter()
+        self._dirty: dict[RunKey, LoadedRun] = {}
+        self._in_flight: dict[RunKey, LoadedRun] = {}
+        self._waiters: deque[tuple[int, LoadedRun, asyncio.Future[None]]] = deque()
+        self._after_commit: list[AfterCommit] = []
+        self._wakeups: list[tuple[int, RunKey]] = []
+        self._window_ns = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at_ns = 0
+
+    async def recover(self) -> None:
+        """Take over: learn the ids, load what is active, re-offer its tasks, arm its timers."""
+        for namespace_id, workflow_id in await self._store.workflow_ids(self.shard_id):
+            self._ids.add(namespace_id, workflow_id)
+        await self.offer_again(None)
+        await self._read_wakeups()
+
+    async def offer_again(self, home_shard: int | None) -> None:
+        """Offer every waiting task (again) whose queue lives in `home_shard`, or every one."""
+        keys = dict.fromkeys(await self._store.active_runs(self.shard_id))
+        keys.update((key, None) for key, run in self._runs.items() if run.state.is_active)
+        for key in keys:
+            if self.lost:
+                return
+            run = await self.find(key)
+            if run is not None and run.state.is_open:
+                self._dispatcher.offer_again(self, run, home_shard)
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._dirty) and not self.lost
+
+    # --- reading and deciding -------------------------------------------------------------
+
+    async def run(self, key: RunKey) -> LoadedRun:
+        """The run named, from memory or the store. Raises NotFound."""
+        run = await self.find(key)
+        if run is None:
+            raise NotFound(f"workflow not found for ID: {key.workflow_id}", run_id=key.run_id)
+        return run
+
+    async def find(self, key: RunKey) -> LoadedRun | None:
+        """The run named (an empty run id: the current one), or None."""
+        self.check_owned()
+        held = self._held(key)
+        if held is not None or self._ids.never_seen(key.namespace_id, key.workflow_id):
+            return held
+        pending = self._loading.get(key)
+        if pending is None:
+            pending = self._loading[key] = self._load(key)
+            pending.add_done_callback(lambda _: self._loading.pop(key, None))
+        stored = await asyncio.shield(pending)
+        self.check_owned()
+        held = self._held(key)
+        if held is not None or stored is None:
+            return held
+        # Somebody else who waited for the same rows may have put the run here meanwhile.
+        return self._runs.get(stored.key) or self._admit(stored, current=not key.run_id)
+
+    def create(self, key: RunKey) -> LoadedRun:
+        """An empty run in memory; its first transition makes it the id's current run."""
+        run = LoadedRun(RunState(key), self.sequence, created=True)
+        self._runs[key] = run
+        return run
+
+    def begin(self, run: LoadedRun) -> Transition:
+        return Transition(run.state, self._env.now_ns(), lambda: run_id(self._env))
+
+    def record(self, run: LoadedRun, t: Transition, inline: Inline | None = None) -> None:
+        """Take a transition into the next commit: events, rows, facts, effects.
+
+        `inline` takes the tasks that the caller wants for itself.
+        """
+        self.sequence += 1
+        run.sequence = self.sequence
+        if run.created:
+            self._current[run.key[:2]] = run.key.run_id
+            self._ids.add(run.key.namespace_id, run.key.workflow_id)
+        offers = []
+        for effect in t.effects:
+            if isinstance(effect, StartRun):
+                self._start_next(run, effect)
+            else:
+                offers.append(effect)
+        run.absorb(t)
+        self._dirty[run.key] = run
+        for offer in offers:
+            if inline is None or not inline.take(self, run, offer):
+                self._dispatcher.offer(self, run, offer)
+        if run.queries.pending:
+            self._dispatcher.offer_queries(self, run)
+        self._arm(run)
+        self._wake_committer()
+
+    def forget(self, run: LoadedRun) -> None:
+        """Remove the run's rows with the next commit: its retention ended, or it was deleted."""
+        self.sequence += 1
+        run.sequence = self.sequence
+        run.deleted = True
+        self._dirty[run.key] = run
+        self._wake_committer()
+
+    async def durable(self, run: LoadedRun) -> None:
+        """Return when all that was decided about the run so far is on stable storage."""
+        self.check_owned()
+        if run.parked is not None:
+            raise run.parked
+        if run.sequence <= self._durable_sequence:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append((run.sequence, run, waiter))
+        await waiter
+
+    def after_commit(
+        self,
+        run: LoadedRun,
+        action: Callable[[], None],
+        undo: Callable[[], None] | None = None,
+    ) -> None:
+        """Call `action` when what was decided about the run so far is durable.
+
+        `undo` is called instead where that will never be.
+        """
+        self._after_commit.append(AfterCommit(run.sequence, run, action, undo))
+
+    async def changed(self, run: LoadedRun, timeout_seconds: float) -> None:
+        """Return when something new of the run is durable, or after the timeout."""
+        future = asyncio.get_running_loop().create_future()
+        run.watchers.append(future)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await future
+        except TimeoutError:
+            pass
+        finally:
+            if future in run.watchers:
+                run.watchers.remove(future)
+
+    def check_owned(self) -> None:
+        """Raises Unavailable once somebody else may own the shard."""
+        if self.lost or self._env.monotonic() > self.lease_until:
+            raise Unavailable(shard_id=self.shard_id)
+
+    # --- committing -----------------------------------------------------------------------
+
+    def take(self) -> Taken:
+        """Everything ready, encoded; a run that cannot be encoded is parked, alone."""
+        runs: list[TakenRun] = []
+        self._in_flight, self._dirty = self._dirty, {}
+        for run in list(self._in_flight.values()):
+            try:
+                write = run.take()
+            except Exception as error:
+                log.exception("run_parked", extra={"run_id": run.key.run_id})
+                self.park(run.key, error)
+                continue
+            runs.append(TakenRun(write, run.facts, run.sequence))
+            run.facts = []
+        return Taken(self.sequence, runs)
+
+    def committed(self, sequence: int) -> None:
+        """All up to `sequence` is durable: answer, run effects, wake watchers."""
+        self._durable_sequence = sequence
+        ready = [entry for entry in self._after_commit if entry.sequence <= sequence]
+        self._after_commit = [entry for entry in self._after_commit if entry.sequence > sequence]
+        while self._waiters and self._waiters[0][0] <= sequence:
+            _, run, waiter = self._waiters.popleft()
+            if not waiter.done():
+                if run.parked is None:
+                    waiter.set_result(None)
+                else:
+                    waiter.set_exception(run.parked)
+        for entry in ready:
+            if entry.run.parked is None:
+                entry.action()
+            elif entry.undo is not None:
+                entry.undo()
+        in_flight, self._in_flight = self._in_flight, {}
+        for run in in_flight.values():
+            run.notify()
+            run.trim()
+            if run.deleted:
+                self._drop(run)
+        self._evict()
+
+    def park(self, key: RunKey, cause: Exception) -> None:
+        """Give up on one run that cannot be written: drop it from memory, tell its waiters."""
+        run = self._runs.get(key)
+        if run is not None:
+            self._in_flight.pop(key, None)
+            self._dirty.pop(key, None)
+            self._drop(run)
+            run.park(Unavailable(f"this execution cannot be stored: {cause}"))
+
+    def lose(self) -> None:
+        """Fenced or failed: forget everything and answer nothing more."""
+        self.lost = True
+        error = Unavailable(shard_id=self.shard_id)
+        for _, _, waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+        self._waiters.clear()
+        for run in self._runs.values():
+            run.fail(error)
+        self._runs.clear()
+        self._current.clear()
+        self._dirty.clear()
+        self._in_flight.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        undone, self._after_commit = self._after_commit, []
+        for entry in undone:
+            if entry.undo is not None:
+                entry.undo()
+
+    # --- timers ---------------------------------------------------------------------------
+
+    def _arm(self, run: LoadedRun) -> None:
+        """Have the run looked at when its earliest deadline comes."""
+        due_ns = run.state.next_deadline_ns()
+        if due_ns is None or (run.wakeup_at_ns is not None and run.wakeup_at_ns <= due_ns):
+            return
+        run.wakeup_at_ns = due_ns
+        heapq.heappush(self._wakeups, (due_ns, run.key))
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """One loop timer per shard, at its earliest wake-up."""
+        if not self._wakeups or self.lost:
+            return
+        at_ns = self._wakeups[0][0]
+        if self._alarm is not None:
+            if self._alarm_at_ns <= at_ns:
+                return
+            self._alarm.cancel()
+        self._alarm_at_ns = at_ns
+        # The loop may wake a little before the deadline it was given; the look then re-arms.
+        seconds = max(0.0, (at_ns - self._env.now_ns()) / NANOSECONDS)
+        self._alarm = self._env.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self.lost:
+            return
+        now_ns = self._env.now_ns()
+        due: list[RunKey] = []
+        while self._wakeups and self._wakeups[0][0] <= now_ns:
+            due.append(heapq.heappop(self._wakeups)[1])
+        if due:
+            self._env.spawn("look_at_due_runs", self._look(due))
+        self._set_alarm()
+
+    async def _look(self, due: Iterable[RunKey]) -> None:
+        for key in due:
+            try:
+                run = await self.find(key)
+            except EngineError as error:
+                if self.lost:
+                    return
+                log.warning("due_run_not_loaded", extra={"run_id": key.run_id, "why": str(error)})
+                continue
+            if run is not None:
+                self._look_at(run)
+
+    def _look_at(self, run: LoadedRun) -> None:
+        run.wakeup_at_ns = None
+        t = self.begin(run)
+        if timeouts.look(t):
+            self.forget(run)
+        elif t.batch or t.effects or run.state.changed:
+            self.record(run, t)
+        self._arm(run)
+
+    async def read_next_window(self) -> None:
+        """Load the wake-ups of the near future; called before the present window ends."""
+        if self._env.now_ns() > self._window_ns - TIMER_WINDOW_SECONDS * NANOSECONDS // 2:
+            await self._read_wakeups()
+
+    async def _read_wakeups(self) -> None:
+        until_ns = self._env.now_ns() + TIMER_WINDOW_SECONDS * NANOSECONDS
+        for at_ns, key in await self._store.wakeups(self.shard_id, until_ns):
+            run = self._runs.get(key)
+            if run is None or run.wakeup_at_ns is None or run.wakeup_at_ns > at_ns:
+                heapq.heappush(self._wakeups, (at_ns, key))
+        self._window_ns = until_ns
+        self._set_alarm()
+
+    # --- memory ---------------------------------------------------------------------------
+
+    def _held(self, key: RunKey) -> LoadedRun | None:
+        if not key.run_id:
+            current = self._current.get(key[:2])
+            if current is None:
+                return None
+            key = RunKey(key.namespace_id, key.workflow_id, current)
+        run = self._runs.get(key)
+        if run is not None:
+            self._runs.move_to_end(key)
+        return run
+
+    def _admit(self, stored: StoredRun, *, current: bool) -> LoadedRun:
+        state = decode(stored)
+        timeouts.arm_all(state)
+        run = LoadedRun(state, self._durable_sequence, created=False)
+        run.loaded(stored.wakeup_at_ns)
+        self._runs[stored.key] = run
+        if current:
+            self._current[stored.key[:2]] = stored.key.run_id
+        self._arm(run)
+        return run
+
+    def _drop(self, run: LoadedRun) -> None:
+        self._runs.pop(run.key, None)
+        if self._current.get(run.key[:2]) == run.key.run_id:
+            del self._current[run.key[:2]]
+
+    def _evict(self) -> None:
+        """Keep memory bounded: forget the longest unused runs that nobody waits for."""
+        surplus = len(self._runs) - CACHED_RUN_COUNT_MAX
+        if surplus <= 0:
+            return
+        idle = (run for run in self._runs.values() if self._is_idle(run))
+        for run in [run for run, _ in zip(idle, range(surplus), strict=False)]:
+            self._drop(run)
+
+    def _is_idle(self, run: LoadedRun) -> bool:
+        busy = run.key in self._dirty or run.key in self._in_flight
+        return not (busy or run.watchers or run.queries.pending)
+
+    def _start_next(self, run: LoadedRun, effect: StartRun) -> None:
+        key = RunKey(run.key.namespace_id, run.key.workflow_id, effect.run_id)
+        following = self.create(key)
+        t = self.begin(following)
+        effect.begin(t)
+        self.record(following, t)

@@ -1,0 +1,83 @@
+"""The real world: the machine's clocks, its randomness, asyncio tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+SLEW_PER_SECOND_MAX = 0.0005
+"""Share of elapsed time by which the clock may run faster or slower to meet wall time again."""
+
+
+class SlewedClock:
+    """Wall time that follows the monotonic clock and drifts towards wall time without jumps.
+
+    A wall clock set an hour forward or back moves no timer: the difference is made up at
+    `SLEW_PER_SECOND_MAX`, that is 1.8 s an hour.
+    """
+
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._seen_ns = monotonic_ns()
+        self._now_ns = wall_ns()
+
+    def now_ns(self) -> int:
+        elapsed_ns = self._monotonic_ns() - self._seen_ns
+        if elapsed_ns <= 0:
+            return self._now_ns
+        self._seen_ns += elapsed_ns
+        target_ns = self._now_ns + elapsed_ns
+        slew_ns = int(elapsed_ns * SLEW_PER_SECOND_MAX)
+        off_ns = self._wall_ns() - target_ns
+        self._now_ns = target_ns + max(-slew_ns, min(slew_ns, off_ns))
+        return self._now_ns
+
+
+class SystemEnv:
+    """`Env` on this machine and this thread's running event loop."""
+
+    def __init__(self) -> None:
+        self._clock = SlewedClock()
+        self._random = random.SystemRandom()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def now_ns(self) -> int:
+        return self._clock.now_ns()
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def random(self) -> float:
+        return self._random.random()
+
+    def token_bytes(self, count: int) -> bytes:
+        return os.urandom(count)
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("task_failed", exc_info=error, extra={"task": task.get_name()})

@@ -1,0 +1,125 @@
+"""What the engine refuses, and why.
+
+    EngineError
+    ├── InvalidArgument            a field of the request is wrong
+    │   └── QueryFailed            the workflow's query handler refused
+    ├── NotFound                   no such run, task, namespace … here
+    │   └── NamespaceNotFound
+    ├── AlreadyExists
+    │   └── WorkflowAlreadyStarted
+    ├── FailedPrecondition         the run cannot do that now
+    │   └── WorkflowNotReady
+    ├── PermissionDenied
+    ├── ResourceExhausted          a limit is reached
+    ├── Unavailable                try again: the shard moves or the store is away
+    ├── DeadlineExceeded
+    ├── Unimplemented
+    ├── DataLoss                   stored bytes are damaged
+    └── Internal                   a bug of ours
+
+They know no transport; `api` maps every class to both doors.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """The engine refused a call."""
+
+    def __init__(self, message: str | None = None, **ids: object) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.ids = ids
+        super().__init__(self.message)
+
+
+class InvalidArgument(EngineError):
+    """A field of the request is not acceptable."""
+
+
+class QueryFailed(InvalidArgument):
+    """The workflow could not answer the query."""
+
+    def __init__(self, message: str, failure: bytes = b"") -> None:
+        super().__init__(message)
+        self.failure = failure
+        """A serialized `Failure` message as the worker gave it."""
+
+
+class NotFound(EngineError):
+    """There is no such thing in this namespace."""
+
+
+class NamespaceNotFound(NotFound):
+    """There is no such namespace in this cell."""
+
+
+class AlreadyExists(EngineError):
+    """It exists already."""
+
+
+class WorkflowAlreadyStarted(AlreadyExists):
+    """The workflow id is taken by another run."""
+
+    def __init__(
+        self, message: str, start_request_id: str, run_id: str, first_run_id: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.start_request_id = start_request_id
+        self.run_id = run_id
+        self.first_run_id = first_run_id
+
+
+class FailedPrecondition(EngineError):
+    """The execution is not in a state that allows this."""
+
+
+class WorkflowNotReady(FailedPrecondition):
+    """The workflow cannot answer yet: no workflow task of it has completed."""
+
+
+class PermissionDenied(EngineError):
+    """The caller may not do this."""
+
+
+class ResourceExhausted(EngineError):
+    """A limit is reached; try again later."""
+
+
+class Unavailable(EngineError):
+    """The part of the cell that holds this execution is not available now; try again."""
+
+
+class DeadlineExceeded(EngineError):
+    """The call's deadline passed."""
+
+
+class Unimplemented(EngineError):
+    """This cell does not offer that."""
+
+
+class DataLoss(EngineError):
+    """Stored bytes of this execution are damaged; nothing was answered from them."""
+
+
+class Internal(EngineError):
+    """A bug in the engine; it is logged with this call's id."""
+
+
+class StoreError(Exception):
+    """A store could not do what was asked."""
+
+
+class StoreRejected(StoreError):
+    """The store refused the transaction; nothing of it was written."""
+
+
+class StoreFull(StoreRejected):
+    """The store has no space left; nothing of the transaction was written."""
+
+
+class StoreUnavailable(StoreError):
+    """The store failed in a way that leaves open whether the transaction was written."""
+
+
+class StoreMismatch(StoreError):
+    """The store was made for another number of shards; shards per cell never change."""

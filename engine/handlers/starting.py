@@ -1,0 +1,55 @@
+"""What StartWorkflowExecution and SignalWithStartWorkflowExecution share: a checked first batch."""
+
+from __future__ import annotations
+
+from engine.cell.loaded_run import LoadedRun
+from engine.cell.namespaces import Namespace
+from engine.cell.services import Services
+from engine.cell.shard import Shard
+from engine.env import run_id
+from engine.handlers import checks
+from engine.history import closing
+from engine.history.begin import StartRequest
+from engine.history.protobuf import NANOSECONDS
+from engine.history.workflow_task import ENGINE_IDENTITY
+from engine.persistence.protocols import RunKey
+from engine.visibility import search_attributes
+
+TERMINATE_REASON = "TerminateIfRunning WorkflowIdReusePolicy"
+
+
+def check(request: StartRequest, namespace: Namespace) -> None:
+    """Raises InvalidArgument or Unimplemented."""
+    checks.identifier("workflow_type.name", request.workflow_type.name)
+    checks.identifier("task_queue.name", request.task_queue.name)
+    checks.identifier("identity", request.identity, required=False)
+    checks.duration("workflow_execution_timeout", request.workflow_execution_timeout)
+    checks.duration("workflow_run_timeout", request.workflow_run_timeout)
+    checks.duration("workflow_task_timeout", request.workflow_task_timeout)
+    checks.duration("workflow_start_delay", request.workflow_start_delay)
+    checks.size("input", request.input)
+    checks.size("header", request.header)
+    checks.size("user_metadata", request.user_metadata)
+    checks.memo(request.memo)
+    checks.none_of(
+        (
+            ("cron_schedule", bool(request.cron_schedule)),
+            ("retry_policy", request.HasField("retry_policy")),
+        )
+    )
+    fields = request.search_attributes.indexed_fields
+    search_attributes.check(fields, namespace.settings.search_attributes, namespace.name)
+
+
+def terminate_for_next(shard: Shard, run: LoadedRun) -> None:
+    """End the open run so that another can take its id in the same commit."""
+    t = shard.begin(run)
+    closing.terminate(t, TERMINATE_REASON, identity=ENGINE_IDENTITY)
+    shard.record(run, t)
+
+
+def new_run(services: Services, shard: Shard, namespace: Namespace, workflow_id: str) -> LoadedRun:
+    """An empty run of the namespace; its first transition makes it the current one."""
+    run = shard.create(RunKey(namespace.namespace_id, workflow_id, run_id(services.env)))
+    run.state.volatile.retention_ns = namespace.settings.retention_seconds * NANOSECONDS
+    return run

@@ -1,0 +1,1 @@
+"""What happened to each run, and what must happen next."""

@@ -1,0 +1,116 @@
+"""The first events of a run: started by a client, or continued from the run before."""
+
+from __future__ import annotations
+
+from temporalio.api.common.v1 import RetryPolicy
+from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
+from temporalio.api.sdk.v1 import UserMetadata
+from temporalio.api.workflowservice.v1 import (
+    SignalWithStartWorkflowExecutionRequest,
+    StartWorkflowExecutionRequest,
+)
+
+from engine.history import retry, workflow_task
+from engine.history.payloads import is_null
+from engine.history.protobuf import (
+    NANOSECONDS,
+    duration_ns,
+    to_duration,
+    to_timestamp,
+)
+from engine.history.state import RunState
+from engine.history.transition import Transition
+from engine.limits import WORKFLOW_TASK_TIMEOUT_SECONDS, WORKFLOW_TASK_TIMEOUT_SECONDS_MAX
+from engine.metering.facts import FactKind
+
+StartRequest = StartWorkflowExecutionRequest | SignalWithStartWorkflowExecutionRequest
+
+
+def from_request(t: Transition, request: StartRequest, fact: FactKind | None) -> None:
+    """Write the started event that a client's request asks for."""
+    attributes = WorkflowExecutionStartedEventAttributes(
+        workflow_type=request.workflow_type,
+        task_queue=request.task_queue,
+        identity=request.identity,
+        original_execution_run_id=t.state.key.run_id,
+        first_execution_run_id=t.state.key.run_id,
+        attempt=1,
+        workflow_id=request.workflow_id,
+    )
+    if request.HasField("input"):
+        attributes.input.CopyFrom(request.input)
+    if request.HasField("header"):
+        attributes.header.CopyFrom(request.header)
+    if request.HasField("priority"):
+        attributes.priority.CopyFrom(request.priority)
+    for name in request.memo.fields:
+        if not is_null(request.memo.fields[name]):
+            attributes.memo.fields[name].CopyFrom(request.memo.fields[name])
+    for name in request.search_attributes.indexed_fields:
+        payload = request.search_attributes.indexed_fields[name]
+        if not is_null(payload):
+            attributes.search_attributes.indexed_fields[name].CopyFrom(payload)
+    execution_ns = duration_ns(request.workflow_execution_timeout)
+    if execution_ns:
+        attributes.workflow_execution_timeout.CopyFrom(request.workflow_execution_timeout)
+        expires = to_timestamp(t.now_ns + duration_ns(request.workflow_start_delay) + execution_ns)
+        attributes.workflow_execution_expiration_time.CopyFrom(expires)
+    run_ns = _shorter(duration_ns(request.workflow_run_timeout), execution_ns)
+    if run_ns:
+        attributes.workflow_run_timeout.CopyFrom(to_duration(run_ns))
+    task_ns = task_timeout_ns(duration_ns(request.workflow_task_timeout), run_ns)
+    attributes.workflow_task_timeout.CopyFrom(to_duration(task_ns))
+    if request.HasField("workflow_start_delay"):
+        attributes.first_workflow_task_backoff.CopyFrom(request.workflow_start_delay)
+    if request.HasField("retry_policy"):
+        attributes.retry_policy.CopyFrom(retry.with_defaults(request.retry_policy))
+    t.state.volatile.start_request_id = request.request_id
+    metadata = request.user_metadata if request.HasField("user_metadata") else None
+    write_started(t, attributes, metadata, fact)
+
+
+def write_started(
+    t: Transition,
+    attributes: WorkflowExecutionStartedEventAttributes,
+    metadata: UserMetadata | None,
+    fact: FactKind | None,
+) -> None:
+    """Append the started event and arm what follows from it; the first task comes later."""
+    state = t.state
+    t.append(attributes, metadata=metadata)
+    if fact is not None:
+        t.count(fact)
+    if state.run.execution_at_ns > state.run.start_at_ns:
+        state.volatile.backoff_until_ns = state.run.execution_at_ns
+    arm(state)
+
+
+def arm(state: RunState) -> None:
+    """Put the run's own deadlines on its heap."""
+    run = state.run
+    if state.volatile.backoff_until_ns:
+        state.add_deadline(state.volatile.backoff_until_ns, "backoff")
+    if run.run_timeout_ns:
+        state.add_deadline(run.execution_at_ns + run.run_timeout_ns, "run")
+    if run.execution_expires_at_ns:
+        state.add_deadline(run.execution_expires_at_ns, "run")
+
+
+def retry_policy_of(state: RunState) -> RetryPolicy | None:
+    return RetryPolicy.FromString(state.run.retry_policy) if state.run.retry_policy else None
+
+
+def first_task(t: Transition) -> None:
+    """Schedule the first workflow task, unless the run begins with a backoff."""
+    workflow_task.schedule(t)
+
+
+def task_timeout_ns(requested_ns: int, run_ns: int) -> int:
+    """A workflow task's time: the requested one within its bounds, never beyond the run's."""
+    timeout_ns = requested_ns or WORKFLOW_TASK_TIMEOUT_SECONDS * NANOSECONDS
+    return _shorter(min(timeout_ns, WORKFLOW_TASK_TIMEOUT_SECONDS_MAX * NANOSECONDS), run_ns)
+
+
+def _shorter(first_ns: int, second_ns: int) -> int:
+    """The smaller of two durations where 0 means none."""
+    return min(first_ns, second_ns) if first_ns and second_ns else first_ns or second_ns

@@ -1,0 +1,65 @@
+"""How a run ends: the close event, what is dropped with it, what follows it."""
+
+from __future__ import annotations
+
+from google.protobuf.message import Message
+from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import RetryState, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import (
+    WorkflowExecutionTerminatedEventAttributes,
+    WorkflowExecutionTimedOutEventAttributes,
+)
+
+from engine.history import workflow_task
+from engine.history.protobuf import NANOSECONDS
+from engine.history.transition import Transition
+
+FORCE_CLOSE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND
+
+
+def close(t: Transition, attributes: Message) -> None:
+    """Append the close event; the run's rows go when its retention ends."""
+    state = t.state
+    t.append(attributes)
+    state.volatile.backoff_until_ns = 0
+    state.volatile.sticky_queue = ""
+    state.add_deadline(t.now_ns + state.volatile.retention_ns, "retention")
+
+
+def terminate(
+    t: Transition, reason: str, details: Payloads | None = None, identity: str = ""
+) -> None:
+    _abandon_task(t)
+    attributes = WorkflowExecutionTerminatedEventAttributes(reason=reason, identity=identity)
+    if details is not None:
+        attributes.details.CopyFrom(details)
+    close(t, attributes)
+
+
+def time_out(t: Transition) -> None:
+    """The run's or the execution's time is over."""
+    _abandon_task(t)
+    close(
+        t,
+        WorkflowExecutionTimedOutEventAttributes(retry_state=RetryState.RETRY_STATE_TIMEOUT),
+    )
+
+
+def expires_at_ns(t: Transition) -> int:
+    """When the run times out; 0 means never."""
+    run = t.state.run
+    ends = [run.execution_expires_at_ns] if run.execution_expires_at_ns else []
+    if run.run_timeout_ns:
+        ends.append(run.execution_at_ns + run.run_timeout_ns)
+    return min(ends, default=0)
+
+
+def _abandon_task(t: Transition) -> None:
+    if t.state.task.started_event_id:
+        identity = workflow_task.ENGINE_IDENTITY
+        workflow_task.fail(t, FORCE_CLOSE, None, identity, retry=False)
+    t.flush_buffer()
+
+
+def retention_ns(days: int) -> int:
+    return days * 86_400 * NANOSECONDS

@@ -1,0 +1,141 @@
+"""The command that ends a run and begins the next one of the same workflow id."""
+
+from __future__ import annotations
+
+from temporalio.api.command.v1 import (
+    Command,
+    ContinueAsNewWorkflowExecutionCommandAttributes,
+)
+from temporalio.api.enums.v1 import ContinueAsNewInitiator, WorkflowTaskFailedCause
+from temporalio.api.history.v1 import (
+    HistoryEvent,
+    WorkflowExecutionContinuedAsNewEventAttributes,
+    WorkflowExecutionSignaledEventAttributes,
+    WorkflowExecutionStartedEventAttributes,
+)
+
+from engine.history import begin, closing
+from engine.history.commands.completion import refuse_unseen
+from engine.history.commands.rejection import CommandRejected
+from engine.history.payloads import is_null
+from engine.history.protobuf import duration_ns, to_duration, to_timestamp
+from engine.history.state import RunState
+from engine.history.transition import StartRun, Transition
+from engine.limits import ID_BYTES_MAX
+from engine.metering.facts import FactKind
+
+Attributes = ContinueAsNewWorkflowExecutionCommandAttributes
+BAD = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_BAD_CONTINUE_AS_NEW_ATTRIBUTES
+
+
+def continue_as_new_workflow_execution(
+    t: Transition, completed_event_id: int, command: Command, a: Attributes
+) -> None:
+    for name, value in (("workflow_type", a.workflow_type.name), ("task_queue", a.task_queue.name)):
+        if len(value.encode()) > ID_BYTES_MAX:
+            raise CommandRejected(BAD, f"{name} has more than {ID_BYTES_MAX} bytes")
+    if a.cron_schedule:
+        raise CommandRejected(BAD, "cron_schedule is not offered by this cell")
+    if duration_ns(a.backoff_start_interval) < 0:
+        raise CommandRejected(BAD, "backoff_start_interval must not be negative")
+    state = t.state
+    signals = _unseen_signals(t)
+    new_run_id = t.next_run_id()
+    attributes = WorkflowExecutionContinuedAsNewEventAttributes(
+        new_execution_run_id=new_run_id,
+        workflow_type=a.workflow_type,
+        task_queue=a.task_queue,
+        workflow_task_completed_event_id=completed_event_id,
+        initiator=ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW,
+    )
+    _fill(attributes, a, state)
+    closing.close(t, attributes)
+    closed = RunState(state.key)
+    closed.run, closed.volatile = state.run, state.volatile
+
+    def begin_next(next_run: Transition) -> None:
+        begin_continued(next_run, closed, attributes, signals)
+
+    t.ask(StartRun(new_run_id, begin_next))
+
+
+def begin_continued(
+    t: Transition,
+    closed: RunState,
+    attributes: WorkflowExecutionContinuedAsNewEventAttributes,
+    signals: list[tuple[str, WorkflowExecutionSignaledEventAttributes]],
+) -> None:
+    """The next run's first batch; signals that the closed run never saw come right behind."""
+    started = WorkflowExecutionStartedEventAttributes(
+        workflow_type=attributes.workflow_type,
+        task_queue=attributes.task_queue,
+        input=attributes.input if attributes.HasField("input") else None,
+        header=attributes.header if attributes.HasField("header") else None,
+        memo=attributes.memo if attributes.HasField("memo") else None,
+        search_attributes=attributes.search_attributes
+        if attributes.HasField("search_attributes")
+        else None,
+        workflow_run_timeout=attributes.workflow_run_timeout,
+        workflow_task_timeout=attributes.workflow_task_timeout,
+        workflow_execution_timeout=to_duration(closed.run.execution_timeout_ns),
+        first_workflow_task_backoff=attributes.backoff_start_interval,
+        continued_execution_run_id=closed.key.run_id,
+        initiator=attributes.initiator,
+        original_execution_run_id=t.state.key.run_id,
+        first_execution_run_id=closed.run.first_run_id,
+        attempt=1,
+        workflow_id=closed.key.workflow_id,
+    )
+    if closed.run.execution_expires_at_ns:
+        expires = to_timestamp(closed.run.execution_expires_at_ns)
+        started.workflow_execution_expiration_time.CopyFrom(expires)
+    t.state.volatile.retention_ns = closed.volatile.retention_ns
+    begin.write_started(t, started, None, FactKind.WORKFLOW_CONTINUED_AS_NEW)
+    for fact, signaled in signals:
+        t.append(signaled, fact=FactKind(fact))
+        if signaled.request_id:
+            t.state.remember_signal_request(signaled.request_id)
+    begin.first_task(t)
+
+
+def _unseen_signals(
+    t: Transition,
+) -> list[tuple[str, WorkflowExecutionSignaledEventAttributes]]:
+    """The buffered signals, taken out to move to the next run; anything else is refused."""
+    signals = []
+    for row in t.state.buffered.values():
+        fact, _, encoded = row.partition(b"\0")
+        event = HistoryEvent.FromString(encoded)
+        if not event.HasField("workflow_execution_signaled_event_attributes"):
+            refuse_unseen(t)
+        signals.append((fact.decode(), event.workflow_execution_signaled_event_attributes))
+    for number in list(t.state.buffered):
+        t.state.drop_buffered(number)
+    return signals
+
+
+def _fill(
+    attributes: WorkflowExecutionContinuedAsNewEventAttributes, a: Attributes, state: RunState
+) -> None:
+    """What the command leaves out stays as the closing run has it."""
+    if not a.workflow_type.name:
+        attributes.workflow_type.name = state.run.workflow_type
+    if not a.task_queue.name:
+        attributes.task_queue.name = state.run.task_queue
+    run_ns = duration_ns(a.workflow_run_timeout) or state.run.run_timeout_ns
+    task_ns = duration_ns(a.workflow_task_timeout) or state.run.workflow_task_timeout_ns
+    attributes.workflow_run_timeout.CopyFrom(to_duration(run_ns))
+    task_ns = begin.task_timeout_ns(task_ns, run_ns)
+    attributes.workflow_task_timeout.CopyFrom(to_duration(task_ns))
+    attributes.backoff_start_interval.CopyFrom(a.backoff_start_interval)
+    if a.HasField("input"):
+        attributes.input.CopyFrom(a.input)
+    if a.HasField("header"):
+        attributes.header.CopyFrom(a.header)
+    for name in a.memo.fields:
+        if not is_null(a.memo.fields[name]):
+            attributes.memo.fields[name].CopyFrom(a.memo.fields[name])
+    for name in a.search_attributes.indexed_fields:
+        payload = a.search_attributes.indexed_fields[name]
+        if not is_null(payload):
+            attributes.search_attributes.indexed_fields[name].CopyFrom(payload)

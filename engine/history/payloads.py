@@ -1,0 +1,31 @@
+"""Maps of payloads: memo and search attributes, where a null payload means no such key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from temporalio.api.common.v1 import Payload
+
+ENCODING_NULL = b"binary/null"
+EMPTY_JSON = (b"null", b"[]")
+
+
+def is_null(payload: Payload) -> bool:
+    """Whether setting a key to `payload` deletes it: null, or an empty list."""
+    encoding = payload.metadata.get("encoding", b"")
+    return (
+        encoding == ENCODING_NULL
+        or (not encoding and not payload.data)
+        or (payload.data in EMPTY_JSON)
+    )
+
+
+def payload_bytes(fields: Mapping[str, Payload]) -> dict[str, bytes]:
+    """Serialized payloads by key, without the null ones."""
+    return {key: fields[key].SerializeToString() for key in fields if not is_null(fields[key])}
+
+
+def merge_payloads(held: dict[str, bytes], upserted: Mapping[str, Payload]) -> dict[str, bytes]:
+    """A new map: `held` with the upserted keys set, null ones deleted."""
+    kept = {key: value for key, value in held.items() if key not in upserted}
+    return {**kept, **payload_bytes(upserted)}

@@ -1,0 +1,1 @@
+"""Task queues: pollers that wait for tasks, tasks that wait for pollers."""

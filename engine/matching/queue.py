@@ -1,0 +1,196 @@
+"""One task queue in its owner's memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from engine.env import Env
+from engine.limits import POLLER_SEEN_SECONDS_MAX, STICKY_LIVENESS_SECONDS
+from engine.matching.task import PollerInfo, QueueKey, TaskRef
+
+RESTART_SECONDS = 0.2
+
+Start = Callable[[TaskRef, PollerInfo], Awaitable[bytes]]
+
+
+@dataclass(slots=True)
+class Poller:
+    """A worker that waits; `answer` becomes the response's bytes."""
+
+    info: PollerInfo
+    answer: asyncio.Future[bytes]
+
+
+class TaskQueue:
+    """Matches tasks with pollers, first come first served on both sides.
+
+    `start` asks the run's shard for the task's durable start and the poll's answer; it returns
+    b"" for a task that is gone. A started task whose poller left goes to the next one as it is.
+    """
+
+    def __init__(self, key: QueueKey, env: Env, start: Start) -> None:
+        self.key = key
+        self._env = env
+        self._start = start
+        self._pollers: deque[Poller] = deque()
+        self._tasks: OrderedDict[TaskRef, None] = OrderedDict()
+        self._undelivered: deque[bytes] = deque()
+        self._seen: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    @property
+    def backlog_count(self) -> int:
+        return len(self._tasks) + len(self._undelivered)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether forgetting the queue loses nothing."""
+        return not (self._pollers or self.backlog_count or self.pollers())
+
+    def pollers(self) -> list[tuple[str, int]]:
+        """Identities seen in the last minutes and when (nanoseconds), newest last."""
+        oldest = self._env.monotonic() - POLLER_SEEN_SECONDS_MAX
+        while self._seen and next(iter(self._seen.values()))[1] < oldest:
+            self._seen.popitem(last=False)
+        return [(identity, at_ns) for identity, (at_ns, _) in self._seen.items()]
+
+    def is_live(self) -> bool:
+        """Whether somebody polls, or did just now: a sticky queue without is abandoned."""
+        if any(not poller.answer.done() for poller in self._pollers):
+            return True
+        if not self._seen:
+            return False
+        last_seen = next(reversed(self._seen.values()))[1]
+        return last_seen > self._env.monotonic() - STICKY_LIVENESS_SECONDS
+
+    def reserve(self) -> Poller | None:
+        """The poller that waits longest, taken out for a task about to be started."""
+        while self._pollers:
+            poller = self._pollers.popleft()
+            if not poller.answer.done():
+                return poller
+        return None
+
+    def deliver(self, poller: Poller, response: bytes) -> None:
+        """Hand out a durably started task, to the next poller if this one left."""
+        taker: Poller | None = poller
+        while taker is not None:
+            if not taker.answer.done():
+                taker.answer.set_result(response)
+                return
+            taker = self.reserve()
+        self._undelivered.append(response)
+
+    def give_back(self, poller: Poller) -> None:
+        """The reserved poller got nothing: it is the first in line again."""
+        if not poller.answer.done():
+            self._pollers.appendleft(poller)
+            self._match()
+
+    def offer(self, task: TaskRef) -> None:
+        """A task looks for a worker; offering it twice is the same as once."""
+        self._tasks[task] = None
+        self._match()
+
+    async def poll(self, info: PollerInfo, timeout_seconds: float) -> bytes:
+        """The next task's answer, or b"" after the timeout. Cancelling loses no task."""
+        self._saw(info.identity)
+        poller = Poller(info, asyncio.get_running_loop().create_future())
+        self._pollers.append(poller)
+        self._match()
+        timer = self._env.call_later(timeout_seconds, lambda: _expire(poller))
+        try:
+            return await poller.answer
+        except asyncio.CancelledError:
+            answer = poller.answer
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                self._reoffer(answer.result())
+            raise
+        finally:
+            timer.cancel()
+            self._saw(info.identity)
+
+    async def take(self, pollers: Sequence[PollerInfo]) -> list[bytes]:
+        """What waits now, at most one task for each of `pollers`. Cancelling loses no task."""
+        taken: list[Poller] = []
+        for info in pollers:
+            if not self.backlog_count:
+                break
+            poller = Poller(info, asyncio.get_running_loop().create_future())
+            taken.append(poller)
+            if self._undelivered:
+                poller.answer.set_result(self._undelivered.popleft())
+            else:
+                task, _ = self._tasks.popitem(last=False)
+                self._env.spawn("start_task", self._begin(poller, task, once=True))
+        try:
+            answers = [await poller.answer for poller in taken]
+        except asyncio.CancelledError:
+            for poller in taken:
+                if poller.answer.done() and not poller.answer.cancelled():
+                    self._reoffer(poller.answer.result())
+                poller.answer.cancel()
+            raise
+        return [answer for answer in answers if answer]
+
+    def forget_poller(self, identity: str) -> None:
+        """A worker says that it stops: its waiting polls end empty."""
+        self._seen.pop(identity, None)
+        for poller in self._pollers:
+            if poller.info.identity == identity:
+                _expire(poller)
+
+    def close(self, error: Exception) -> None:
+        """The queue moves to another owner: pollers look for it again."""
+        while (poller := self.reserve()) is not None:
+            poller.answer.set_exception(error)
+        self._tasks.clear()
+
+    def _reoffer(self, response: bytes) -> None:
+        if response:
+            taker = self.reserve()
+            if taker is None:
+                self._undelivered.appendleft(response)
+            else:
+                self.deliver(taker, response)
+
+    def _match(self) -> None:
+        while self._tasks or self._undelivered:
+            poller = self.reserve()
+            if poller is None:
+                return
+            if self._undelivered:
+                poller.answer.set_result(self._undelivered.popleft())
+            else:
+                task, _ = self._tasks.popitem(last=False)
+                self._env.spawn("start_task", self._begin(poller, task))
+
+    async def _begin(self, poller: Poller, task: TaskRef, *, once: bool = False) -> None:
+        """Start `task` for the poller; `once` ends its poll where the task is gone."""
+        try:
+            response = await self._start(task, poller.info)
+        except Exception:
+            self._tasks[task] = None
+            self._tasks.move_to_end(task, last=False)
+            if once:
+                _expire(poller)
+            # At once again would spin while the shard of the run moves.
+            self._env.call_later(RESTART_SECONDS, lambda: self.give_back(poller))
+            return
+        if response:
+            self.deliver(poller, response)
+        elif once:
+            _expire(poller)
+        else:
+            self.give_back(poller)
+
+    def _saw(self, identity: str) -> None:
+        self._seen[identity] = (self._env.now_ns(), self._env.monotonic())
+        self._seen.move_to_end(identity)
+
+
+def _expire(poller: Poller) -> None:
+    if not poller.answer.done():
+        poller.answer.set_result(b"")

@@ -1,0 +1,1 @@
+"""What the engine counts: a fact says that something billable happened, not what it costs."""

@@ -1,0 +1,261 @@
+"""A node: one process's part of a cell. It answers calls, or passes them to the shard's owner."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError, Message
+
+from engine.call import Call
+from engine.cell import remote
+from engine.cell.committer import Committer
+from engine.cell.directory import Directory
+from engine.cell.dispatch import Dispatcher
+from engine.cell.history_reader import HistoryReader
+from engine.cell.loader import Loader
+from engine.cell.namespaces import Namespaces
+from engine.cell.services import Services
+from engine.cell.shard import Shard, ShardParts
+from engine.cell.task_answers import TaskAnswers
+from engine.env import Env
+from engine.errors import (
+    DeadlineExceeded,
+    EngineError,
+    Internal,
+    InvalidArgument,
+    StoreError,
+    Unavailable,
+    Unimplemented,
+)
+from engine.handlers import HANDLERS
+from engine.handlers.handler import Handler
+from engine.handlers.list_task_queues import summaries
+from engine.peer import Peer
+from engine.persistence.protocols import Store
+from engine.protocol.tasks_pb2 import ListTaskQueuesResponse
+from engine.sealing import Sealer
+from engine.tokens import Tokens
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.05
+RETRY_SECONDS_MAX = 6.0
+"""How long a call waits for a shard that moves: longer than a lease lasts."""
+IDLE_QUEUE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What a cell's nodes have in common."""
+
+    shard_count: int
+    sealing_keys: Mapping[int, bytes]
+    sealing_key_active: int
+
+
+class Node:
+    """Serves the cell's RPCs. Several nodes share a store, each owning some of its shards."""
+
+    def __init__(self, name: str, env: Env, store: Store, peer: Peer, config: NodeConfig) -> None:
+        self._env = env
+        self._store = store
+        self._peer = peer
+        self._tasks: list[asyncio.Task[None]] = []
+        self._directory = Directory(name, env, store, config.shard_count)
+        sealer = Sealer(config.sealing_keys, config.sealing_key_active, env.token_bytes)
+        tokens = Tokens(sealer)
+        history = HistoryReader(store)
+        namespaces = Namespaces(env, store, self._announce_namespaces)
+        answers = TaskAnswers(tokens, history)
+        owners = _Owners(self._directory, peer)
+        dispatcher = Dispatcher(env, owners, namespaces, answers, history)
+        self._committer = Committer(store, lambda: self._directory.shards, self._directory.lose)
+        parts = ShardParts(env, store, Loader(env, store).load, dispatcher, self._committer.wake)
+        self._directory.wire(parts, self._moved, dispatcher.matching.shard_lost)
+        self._services = Services(
+            env,
+            store,
+            self._directory,
+            dispatcher,
+            namespaces,
+            history,
+            tokens,
+            self._queues_elsewhere,
+        )
+
+    async def start(self) -> None:
+        """Open the store and take part in the cell. Raises StoreError."""
+        await self._store.open(self._directory.shard_count)
+        await self._services.namespaces.reload()
+        self._tasks = [
+            self._env.spawn("commit", self._committer.run()),
+            self._env.spawn("keep_leases", self._directory.run()),
+            self._env.spawn("forget_idle_queues", self._forget_idle_queues()),
+        ]
+
+    async def stop(self) -> None:
+        """Stop answering; what is decided but not durable was acknowledged to nobody."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._directory.lose(list(self._directory.shards), None)
+        await self._store.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every shard has an owner and the store can be written."""
+        return self._directory.is_settled and self._directory.store_error is None
+
+    @property
+    def store_error(self) -> StoreError | None:
+        """Why nothing can be written now, while that is so."""
+        return self._directory.store_error
+
+    async def call(self, method: str, request: bytes, call: Call) -> bytes:
+        """Answer an RPC, wherever its shard is. Raises EngineError."""
+        handler = _handler(method)
+        parsed = _parse(handler, request)
+        if handler.complete is not None and handler.complete(parsed, self._env):
+            request = parsed.SerializeToString()
+        deadline = self._env.monotonic() + call.timeout_seconds
+        give_up = min(deadline, self._env.monotonic() + RETRY_SECONDS_MAX)
+        pause = RETRY_SECONDS
+        while True:
+            try:
+                shard_id = handler.shard(self._services, parsed, call)
+                if shard_id is None or self._directory.is_here(shard_id):
+                    return await self._handle(handler, parsed, call)
+                left = deadline - self._env.monotonic()
+                forward = remote.Forward(method, request, call.within(left))
+                payload = remote.encode(forward)
+                owner = self._directory.owner(shard_id)
+                return remote.answer_of(await self._peer.call(owner, remote.FORWARD, payload))
+            except Unavailable:
+                if self._env.monotonic() + pause > give_up:
+                    raise
+            await self._env.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    async def serve(self, method: str, payload: bytes) -> bytes:
+        """Answer another node."""
+        try:
+            return remote.OK + await self._serve(method, payload)
+        except EngineError as error:
+            return remote.encode_refusal(error)
+        except Exception:
+            log.exception("peer_call_failed", extra={"method": method})
+            return remote.encode_refusal(Internal())
+
+    async def _serve(self, method: str, payload: bytes) -> bytes:
+        if method == remote.FORWARD:
+            forward = remote.decode(remote.Forward, payload)
+            handler = _handler(forward.method)
+            parsed = _parse(handler, forward.request)
+            shard_id = handler.shard(self._services, parsed, forward.call)
+            if shard_id is not None and not self._directory.is_here(shard_id):
+                raise Unavailable(shard_id=shard_id)
+            return await self._handle(handler, parsed, forward.call)
+        if method == remote.OFFER:
+            taken = self._services.dispatcher.accept(remote.decode(remote.Offer, payload))
+            return b"\1" if taken else b""
+        if method == remote.START:
+            start = remote.decode(remote.Start, payload)
+            return await self._services.dispatcher.start_here(start.task, start.poller)
+        if method == remote.NAMESPACES_CHANGED:
+            await self._services.namespaces.reload()
+            return b""
+        if method == remote.TASK_QUEUES:
+            queues = self._services.dispatcher.matching.of_namespace(payload.decode())
+            answer = ListTaskQueuesResponse(task_queues=summaries(queues))
+            return answer.SerializeToString()
+        raise Unimplemented(f"no peer method {method!r}")
+
+    async def _handle(self, handler: Handler, request: Message, call: Call) -> bytes:
+        try:
+            if handler.in_namespace:
+                await self._services.namespaces.get(call.namespace_id)
+            answer = await handler.handle(self._services, request, call)
+        except EngineError:
+            raise
+        except StoreError as error:
+            raise Unavailable(f"the store is not available: {error}") from error
+        except TimeoutError:
+            raise DeadlineExceeded from None
+        except Exception as error:
+            log.exception("call_failed", extra={"method": handler.method})
+            raise Internal from error
+        return answer if isinstance(answer, bytes) else answer.SerializeToString()
+
+    async def _queues_elsewhere(self, namespace_id: str) -> list[bytes]:
+        payload = namespace_id.encode()
+        calls = [
+            self._peer.call(node, remote.TASK_QUEUES, payload)
+            for node in sorted(self._directory.nodes())
+        ]
+        return [remote.answer_of(reply) for reply in await asyncio.gather(*calls)]
+
+    def _announce_namespaces(self) -> None:
+        for node in self._directory.nodes():
+            self._env.spawn("announce_namespaces", self._announce(node))
+
+    async def _announce(self, node: str) -> None:
+        try:
+            await self._peer.call(node, remote.NAMESPACES_CHANGED, b"")
+        except EngineError:
+            # It reads the namespaces anew when it is asked for one it does not know.
+            log.info("namespaces_not_announced", extra={"node": node})
+
+    def _moved(self, shard_id: int) -> None:
+        """A shard, and so the task queues it is home of, has another owner."""
+        for shard in list(self._directory.shards):
+            self._env.spawn("offer_again", self._offer_again(shard, shard_id))
+
+    async def _offer_again(self, shard: Shard, home_shard: int) -> None:
+        try:
+            await shard.offer_again(home_shard)
+        except (StoreError, Unavailable) as error:
+            if not shard.lost:
+                log.warning("offer_again_failed", extra={"why": str(error)})
+
+    async def _forget_idle_queues(self) -> None:
+        while True:
+            await self._env.sleep(IDLE_QUEUE_SECONDS)
+            self._services.dispatcher.matching.forget_idle()
+
+
+class _Owners:
+    """The directory, with a way to ask the other owners."""
+
+    def __init__(self, directory: Directory, peer: Peer) -> None:
+        self._directory = directory
+        self._peer = peer
+        self.shard_count = directory.shard_count
+
+    def owned(self, shard_id: int) -> Shard:
+        return self._directory.owned(shard_id)
+
+    def is_here(self, shard_id: int) -> bool:
+        return self._directory.is_here(shard_id)
+
+    async def call(self, shard_id: int, method: str, payload: bytes) -> bytes:
+        owner = self._directory.owner(shard_id)
+        return remote.answer_of(await self._peer.call(owner, method, payload))
+
+
+def _handler(method: str) -> Handler:
+    handler = HANDLERS.get(method)
+    if handler is None:
+        raise Unimplemented(f"{method.rpartition('.')[2]} is not offered by this cell")
+    return handler
+
+
+def _parse(handler: Handler, request: bytes) -> Message:
+    try:
+        return handler.request.FromString(request)
+    except DecodeError:
+        raise InvalidArgument(
+            f"the request is no {handler.request.DESCRIPTOR.name} message"
+        ) from None

@@ -1,0 +1,1 @@
+"""Where a cell's rows are kept. `protocols` says what a store promises."""

@@ -1,0 +1,111 @@
+"""What the engine's opaque tokens hold. Tokens are sealed, so their content is trusted."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from engine.errors import InvalidArgument
+from engine.sealing import Sealer, UnsealError
+
+
+class WorkflowTaskToken(msgspec.Struct, array_like=True, frozen=True):
+    """A started workflow task. No epoch, no expiry: it outlives the server's restarts."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    scheduled_event_id: int
+    started_event_id: int
+    attempt: int
+    started_at_ns: int
+
+
+class ActivityTaskToken(msgspec.Struct, array_like=True, frozen=True):
+    """A started attempt of an activity."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    scheduled_event_id: int
+    attempt: int
+    started_at_ns: int
+
+
+class QueryTaskToken(msgspec.Struct, array_like=True, frozen=True):
+    """A query that was handed to a worker alone."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    query_id: str
+
+
+class HistoryPageToken(msgspec.Struct, array_like=True, frozen=True):
+    """Where a history listing goes on. `next_event_id` is the first event not yet given."""
+
+    namespace_id: str
+    workflow_id: str
+    run_id: str
+    next_event_id: int
+
+
+class VisibilityPageToken(msgspec.Struct, array_like=True, frozen=True):
+    """Where a list goes on; `query_hash` ties it to the query it was made for."""
+
+    namespace_id: str
+    query_hash: int
+    close_at_ns: int
+    start_at_ns: int
+    run_id: str
+
+
+class SummaryPageToken(msgspec.Struct, array_like=True, frozen=True):
+    """Where a listing of run summaries goes on: behind `run_id`."""
+
+    namespace_id: str
+    run_id: str
+
+
+class TaskQueuePageToken(msgspec.Struct, array_like=True, frozen=True):
+    """Where a listing of task queues goes on: behind this name and type."""
+
+    namespace_id: str
+    name: str
+    type: int
+
+
+Token = TypeVar(
+    "Token",
+    WorkflowTaskToken,
+    ActivityTaskToken,
+    QueryTaskToken,
+    HistoryPageToken,
+    VisibilityPageToken,
+    SummaryPageToken,
+    TaskQueuePageToken,
+)
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class Tokens:
+    """Seals and opens tokens; each type has its own purpose, so none passes for another."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def seal(self, token: msgspec.Struct) -> bytes:
+        return self._sealer.seal(type(token).__name__.encode(), _encoder.encode(token))
+
+    def open(self, kind: type[Token], sealed: bytes, field: str, namespace_id: str) -> Token:
+        """The token in `field` of a request. Raises InvalidArgument where it is not from here."""
+        try:
+            content = self._sealer.unseal(kind.__name__.encode(), sealed)
+        except UnsealError:
+            raise InvalidArgument(f"{field} is not a token of this service") from None
+        token = msgspec.msgpack.decode(content, type=kind)
+        if token.namespace_id != namespace_id:
+            raise InvalidArgument(f"{field} is not a token of this namespace")
+        return token
