@@ -198,7 +198,7 @@ class Node:
         return [remote.answer_of(reply) for reply in await asyncio.gather(*calls)]
 
     def _announce_namespaces(self) -> None:
-        for node in self._directory.nodes():
+        for node in sorted(self._directory.nodes()):
             self._env.spawn("announce_namespaces", self._announce(node))
 
     async def _announce(self, node: str) -> None:

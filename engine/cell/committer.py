@@ -9,7 +9,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from engine.cell.shard import Shard, Taken
+from engine.cell.shard import Shard
+from engine.cell.taken import Taken
 from engine.errors import StoreError, StoreFull, StoreRejected
 from engine.metering.facts import fold
 from engine.persistence.protocols import ShardWrite, Store

@@ -117,8 +117,8 @@ class Directory:
 
     def _failed(self, error: StoreError) -> None:
         if self.store_error is None:
-            event = "store_full" if isinstance(error, StoreFull) else "store_unavailable"
-            log.warning(event, extra={"why": str(error)})
+            full = isinstance(error, StoreFull)
+            log.warning("store_failed", extra={"why": str(error), "full": full})
         self.store_error = error
 
     async def _renew(self) -> None:

@@ -210,6 +210,9 @@ class Dispatcher:
         for _ in range(OFFER_COUNT_MAX):
             if shard.lost or not _waits(run, task):
                 return
+            if self._owners.is_here(home):
+                self._offer(shard, run, key, task)
+                return
             try:
                 reply = await self._owners.call(home, remote.OFFER, payload)
             except EngineError:

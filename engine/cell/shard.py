@@ -8,13 +8,14 @@ when `durable` returns, and no reply leaves before that.
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from engine.cell.alarm import Alarm
 from engine.cell.loaded_run import LoadedRun
+from engine.cell.taken import Taken, TakenRun
 from engine.env import Env, run_id
 from engine.errors import EngineError, NotFound, Unavailable
 from engine.history import timeouts
@@ -23,8 +24,7 @@ from engine.history.state import RunState, decode
 from engine.history.transition import StartRun, Transition
 from engine.ids import IdFilter
 from engine.limits import CACHED_RUN_COUNT_MAX, TIMER_WINDOW_SECONDS
-from engine.metering.facts import Fact
-from engine.persistence.protocols import RunKey, RunWrite, ShardLease, Store, StoredRun
+from engine.persistence.protocols import RunKey, ShardLease, Store, StoredRun
 
 if TYPE_CHECKING:
     from engine.cell.dispatch import Dispatcher
@@ -41,29 +41,6 @@ class ShardParts(NamedTuple):
     load: Callable[[RunKey], asyncio.Future[StoredRun | None]]
     dispatcher: Dispatcher
     wake_committer: Callable[[], None]
-
-
-class TakenRun(NamedTuple):
-    """One run's part of a commit; `sequence` is that of its last decision."""
-
-    write: RunWrite
-    facts: list[Fact]
-    sequence: int
-
-
-class Taken(NamedTuple):
-    """What a shard hands to a commit: all that was decided up to `sequence`."""
-
-    sequence: int
-    runs: list[TakenRun]
-
-    def by_workflow(self) -> list[Taken]:
-        """The same, split into parts that may be written apart, in the order of decision."""
-        parts: dict[tuple[str, str], list[TakenRun]] = {}
-        for run in self.runs:
-            parts.setdefault(run.write.key[:2], []).append(run)
-        split = [Taken(max(run.sequence for run in runs), runs) for runs in parts.values()]
-        return sorted(split, key=lambda part: part.sequence)
 
 
 class AfterCommit(NamedTuple):
@@ -99,10 +76,8 @@ class Shard:
         self._in_flight: dict[RunKey, LoadedRun] = {}
         self._waiters: deque[tuple[int, LoadedRun, asyncio.Future[None]]] = deque()
         self._after_commit: list[AfterCommit] = []
-        self._wakeups: list[tuple[int, RunKey]] = []
+        self._alarm = Alarm(parts.env, self._ring)
         self._window_ns = 0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at_ns = 0
 
     async def recover(self) -> None:
         """Take over: learn the ids, load what is active, re-offer its tasks, arm its timers."""
@@ -217,7 +192,10 @@ class Shard:
 
         `undo` is called instead where that will never be.
         """
-        self._after_commit.append(AfterCommit(run.sequence, run, action, undo))
+        if run.sequence <= self._durable_sequence:
+            action()
+        else:
+            self._after_commit.append(AfterCommit(run.sequence, run, action, undo))
 
     async def changed(self, run: LoadedRun, timeout_seconds: float) -> None:
         """Return when something new of the run is durable, or after the timeout."""
@@ -302,8 +280,7 @@ class Shard:
         self._current.clear()
         self._dirty.clear()
         self._in_flight.clear()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._alarm.stop()
         undone, self._after_commit = self._after_commit, []
         for entry in undone:
             if entry.undo is not None:
@@ -317,34 +294,10 @@ class Shard:
         if due_ns is None or (run.wakeup_at_ns is not None and run.wakeup_at_ns <= due_ns):
             return
         run.wakeup_at_ns = due_ns
-        heapq.heappush(self._wakeups, (due_ns, run.key))
-        self._set_alarm()
+        self._alarm.set(due_ns, run.key)
 
-    def _set_alarm(self) -> None:
-        """One loop timer per shard, at its earliest wake-up."""
-        if not self._wakeups or self.lost:
-            return
-        at_ns = self._wakeups[0][0]
-        if self._alarm is not None:
-            if self._alarm_at_ns <= at_ns:
-                return
-            self._alarm.cancel()
-        self._alarm_at_ns = at_ns
-        # The loop may wake a little before the deadline it was given; the look then re-arms.
-        seconds = max(0.0, (at_ns - self._env.now_ns()) / NANOSECONDS)
-        self._alarm = self._env.call_later(seconds, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        if self.lost:
-            return
-        now_ns = self._env.now_ns()
-        due: list[RunKey] = []
-        while self._wakeups and self._wakeups[0][0] <= now_ns:
-            due.append(heapq.heappop(self._wakeups)[1])
-        if due:
-            self._env.spawn("look_at_due_runs", self._look(due))
-        self._set_alarm()
+    def _ring(self, due: list[RunKey]) -> None:
+        self._env.spawn("look_at_due_runs", self._look(due))
 
     async def _look(self, due: Iterable[RunKey]) -> None:
         for key in due:
@@ -377,9 +330,8 @@ class Shard:
         for at_ns, key in await self._store.wakeups(self.shard_id, until_ns):
             run = self._runs.get(key)
             if run is None or run.wakeup_at_ns is None or run.wakeup_at_ns > at_ns:
-                heapq.heappush(self._wakeups, (at_ns, key))
+                self._alarm.set(at_ns, key)
         self._window_ns = until_ns
-        self._set_alarm()
 
     # --- memory ---------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from engine.history.activity import policy_of
 from engine.history.protobuf import set_timestamp, to_duration
 from engine.history.state import Activity, RunState
 from engine.limits import FAILURE_BYTES_SHOWN_MAX
-from engine.visibility.execution_info import execution_info
+from engine.visibility.listed_run import execution_info
 
 
 async def handle(

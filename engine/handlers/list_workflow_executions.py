@@ -19,7 +19,7 @@ from engine.handlers.handler import WORKFLOW_SERVICE, Handler, anywhere
 from engine.limits import VISIBILITY_PAGE_SIZE_MAX
 from engine.tokens import VisibilityPageToken
 from engine.visibility import parser
-from engine.visibility.execution_info import execution_info
+from engine.visibility.listed_run import execution_info
 from engine.visibility.query import VisibilityQuery
 
 Response = TypeVar("Response", ListWorkflowExecutionsResponse, ScanWorkflowExecutionsResponse)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.env import Env
 from engine.limits import POLLER_SEEN_SECONDS_MAX, STICKY_LIVENESS_SECONDS
-from engine.matching.task import PollerInfo, QueueKey, TaskRef
+from engine.matching.task import PollerInfo, QueueKey, QueueKind, TaskRef
 
 RESTART_SECONDS = 0.2
 
@@ -96,17 +96,12 @@ class TaskQueue:
 
     async def poll(self, info: PollerInfo, timeout_seconds: float) -> bytes:
         """The next task's answer, or b"" after the timeout. Cancelling loses no task."""
-        self._saw(info.identity)
-        poller = Poller(info, asyncio.get_running_loop().create_future())
-        self._pollers.append(poller)
-        self._match()
+        poller = self._enter(info)
         timer = self._env.call_later(timeout_seconds, lambda: _expire(poller))
         try:
             return await poller.answer
         except asyncio.CancelledError:
-            answer = poller.answer
-            if answer.done() and not answer.cancelled() and answer.exception() is None:
-                self._reoffer(answer.result())
+            self._give_up(poller)
             raise
         finally:
             timer.cancel()
@@ -129,9 +124,7 @@ class TaskQueue:
             answers = [await poller.answer for poller in taken]
         except asyncio.CancelledError:
             for poller in taken:
-                if poller.answer.done() and not poller.answer.cancelled():
-                    self._reoffer(poller.answer.result())
-                poller.answer.cancel()
+                self._give_up(poller)
             raise
         return [answer for answer in answers if answer]
 
@@ -148,13 +141,23 @@ class TaskQueue:
             poller.answer.set_exception(error)
         self._tasks.clear()
 
-    def _reoffer(self, response: bytes) -> None:
-        if response:
-            taker = self.reserve()
-            if taker is None:
-                self._undelivered.appendleft(response)
-            else:
-                self.deliver(taker, response)
+    def _enter(self, info: PollerInfo) -> Poller:
+        self._saw(info.identity)
+        poller = Poller(info, asyncio.get_running_loop().create_future())
+        self._pollers.append(poller)
+        self._match()
+        return poller
+
+    def _give_up(self, poller: Poller) -> None:
+        """The client left: a task that the poller holds goes to the next one."""
+        answer = poller.answer
+        if answer.cancel() or answer.cancelled() or answer.exception() or not answer.result():
+            return
+        taker = self.reserve()
+        if taker is None:
+            self._undelivered.appendleft(answer.result())
+        else:
+            self.deliver(taker, answer.result())
 
     def _match(self) -> None:
         while self._tasks or self._undelivered:
@@ -189,6 +192,36 @@ class TaskQueue:
     def _saw(self, identity: str) -> None:
         self._seen[identity] = (self._env.now_ns(), self._env.monotonic())
         self._seen.move_to_end(identity)
+
+
+async def poll_any(
+    env: Env, queues: Mapping[QueueKind, TaskQueue], info: PollerInfo, timeout_seconds: float
+) -> dict[QueueKind, bytes]:
+    """The first task of any of the queues; both where two came at once."""
+    first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def end(_: object = None) -> None:
+        if not first.done():
+            first.set_result(None)
+
+    pollers = {kind: queue._enter(info) for kind, queue in queues.items()}
+    for poller in pollers.values():
+        poller.answer.add_done_callback(end)
+    timer = env.call_later(timeout_seconds, end)
+    try:
+        await first
+    except asyncio.CancelledError:
+        for kind, poller in pollers.items():
+            queues[kind]._give_up(poller)
+        raise
+    finally:
+        timer.cancel()
+    # A poller that got nothing leaves here; a task on its way to it goes to the next one.
+    return {
+        kind: poller.answer.result()
+        for kind, poller in pollers.items()
+        if not poller.answer.cancel() and poller.answer.result()
+    }
 
 
 def _expire(poller: Poller) -> None:

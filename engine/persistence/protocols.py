@@ -124,8 +124,8 @@ class Store(Protocol):
         """Write all of `writes` in one durable transaction; returns the fenced shards.
 
         A shard whose stored epoch is not the given one is fenced: nothing of it is written, the
-        others are. On StoreRejected nothing was written. On StoreUnavailable it is not known
-        whether it was.
+        others are. Each shard comes at most once. On StoreRejected nothing was written. On
+        StoreUnavailable it is not known whether it was.
         """
 
     async def acquire(

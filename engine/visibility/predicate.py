@@ -1,7 +1,7 @@
 """Whether a row meets a condition: the meaning of a condition tree, without a database.
 
 SQL's three values: True, False, and None where the row lacks the attribute or holds a value of
-another type than the one compared with. `visibility_sql` says the same in SQL.
+another type than the one compared with. A store that searches in SQL must say the same.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _compare(stored: Any, attribute: Attribute, sign: Comparison, value: Value) 
         or isinstance(stored, str) != isinstance(value, str)
     ):
         return None
-    if attribute.text and sign == "=":
+    if attribute.text and sign == "=" and isinstance(stored, str):
         return has_words(stored, str(value))
     return ordering(stored, value)
 

@@ -1,0 +1,86 @@
+"""Visibility lists and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from engine.errors import InvalidArgument
+from engine.persistence.sqlite.condition import NUMBER_COLUMNS, Parameter, Where
+from engine.persistence.sqlite.schema import CLOSE_AT_NS
+from engine.visibility.query import Value, VisibilityQuery, VisibilityRow
+
+COLUMNS = (
+    "namespace_id, run_id, workflow_id, workflow_type, task_queue, status, start_at_ns,"
+    f" execution_at_ns, {CLOSE_AT_NS}, history_length, history_bytes, transition_count,"
+    " parent_workflow_id, parent_run_id, root_workflow_id, root_run_id, memo,"
+    " search_attributes, attributes"
+)
+"""In the order of `VisibilityRow`'s fields."""
+
+_attributes = msgspec.json.Decoder(dict[str, Value | list[str]])
+
+
+def list_visibility(connection: apsw.Connection, query: VisibilityQuery) -> list[VisibilityRow]:
+    """A page, newest first."""
+    where = "namespace_id = ?1"
+    parameters: list[Parameter] = [query.namespace_id]
+    if query.after is not None:
+        where += " AND (close_order, start_at_ns, run_id) < (?2, ?3, ?4)"
+        parameters += query.after
+    where = _extended(where, parameters, query)
+    parameters.append(query.page_size)
+    rows = _select(
+        connection,
+        f"SELECT {COLUMNS} FROM visibility INDEXED BY visibility_order WHERE {where}"
+        " ORDER BY close_order DESC, start_at_ns DESC, run_id DESC"
+        f" LIMIT ?{len(parameters)}",
+        parameters,
+    )
+    return [_row(*columns) for columns in rows]
+
+
+def _row(*columns: Any) -> VisibilityRow:
+    attributes = columns[-1]
+    return VisibilityRow(*columns[:-1], _attributes.decode(attributes) if attributes else {})
+
+
+def count_visibility(connection: apsw.Connection, query: VisibilityQuery) -> list[tuple[str, int]]:
+    """How many rows match, by the value grouped by."""
+    parameters: list[Parameter] = [query.namespace_id]
+    where = _extended("namespace_id = ?1", parameters, query)
+    if query.group_by is None:
+        (count,) = _select(
+            connection, f"SELECT count(*) FROM visibility WHERE {where}", parameters
+        )[0]
+        return [("", count)]
+    column = NUMBER_COLUMNS.get(query.group_by)
+    if column is None:
+        raise InvalidArgument(f"query: GROUP BY {query.group_by} is not offered; use status")
+    rows = _select(
+        connection,
+        f"SELECT {column}, count(*) FROM visibility WHERE {where} GROUP BY 1",
+        parameters,
+    )
+    return sorted((str(value), count) for value, count in rows)
+
+
+def _extended(where: str, parameters: list[Parameter], query: VisibilityQuery) -> str:
+    if query.where is None:
+        return where
+    compiled = Where(query.where, first_number=len(parameters) + 1)
+    parameters += compiled.parameters
+    return f"{where} AND {compiled.sql}"
+
+
+def _select(
+    connection: apsw.Connection, statement: str, parameters: Sequence[Parameter]
+) -> list[tuple[Any, ...]]:
+    try:
+        # The statement cache is left to the fixed statements: every search differs.
+        return list(connection.execute(statement, parameters, can_cache=False))
+    except (apsw.SQLError, apsw.TooBigError) as error:
+        raise InvalidArgument("query has too many conditions; ask for fewer at once") from error

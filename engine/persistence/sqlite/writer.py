@@ -1,0 +1,80 @@
+"""The one connection that writes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import apsw
+
+from engine.errors import StoreFull, StoreRejected
+from engine.persistence.sqlite.connection import WRITER_CACHE_KIB, StoreFile, write_failure
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Runs transactions one at a time, on its lane's thread.
+
+    `gate` is held during each, so that the checkpointer can have the file to itself. `wrote` is
+    told after each how many pages this process has appended to the write-ahead log.
+    """
+
+    def __init__(self, file: StoreFile, gate: threading.Lock, wrote: Callable[[int], None]) -> None:
+        self._file = file
+        self._gate = gate
+        self._wrote = wrote
+        self._connection: apsw.Connection | None = None
+        self._pages_before = 0
+
+    def transact(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Commit what `work` does, durably. Raises StoreError; see `write_failure`."""
+        with self._gate:
+            try:
+                connection = self._connected()
+                connection.execute("BEGIN IMMEDIATE")
+                result = work(connection)
+                connection.execute("COMMIT")
+            except Exception as error:
+                failure = write_failure(error)
+                self._roll_back(keep=isinstance(failure, StoreFull | StoreRejected))
+                if failure is error:
+                    raise
+                raise failure from error
+        pages, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)
+        self._wrote(self._pages_before + pages)
+        return result
+
+    def close(self) -> None:
+        self._roll_back(keep=False)
+
+    def _connected(self) -> apsw.Connection:
+        if self._connection is None:
+            self._connection = self._file.connect(WRITER_CACHE_KIB)
+        return self._connection
+
+    def _roll_back(self, *, keep: bool) -> None:
+        """End the transaction; unless it is safe to `keep`, the connection goes with it.
+
+        After an I/O error a fresh connection reads what the file really holds.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            keep = False
+        if not keep:
+            self._connection = None
+            pages, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)
+            self._pages_before += pages
+            try:
+                connection.close(True)
+            except apsw.Error as error:
+                log.warning("connection_not_closed", extra={"why": type(error).__name__})
