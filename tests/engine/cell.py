@@ -28,6 +28,7 @@ from engine.node import Node, NodeConfig
 from engine.persistence.memory import MemoryStore
 from engine.persistence.protocols import Store
 from engine.protocol.cell_pb2 import PutNamespaceRequest, PutNamespaceResponse
+from tests.engine.law import check_law
 from tests.simulation.env import SimEnv
 from tests.simulation.loop import Host, SimLoop, run
 
@@ -238,7 +239,10 @@ Scenario = Callable[[Cell], Coroutine[Any, Any, None]]
 
 
 def in_cell(scenario: Scenario) -> Callable[[], None]:
-    """The test runs `scenario` against a fresh cell in simulated time."""
+    """The test runs `scenario` against a fresh cell in simulated time.
+
+    Whatever it did, afterwards every run must be what its history says.
+    """
 
     @functools.wraps(scenario)
     def test() -> None:
@@ -248,6 +252,7 @@ def in_cell(scenario: Scenario) -> Callable[[], None]:
             await cell.open()
             await scenario(cell)
             await cell.node.stop()
+            assert await check_law(cell.store, NAMESPACE_ID)
 
         run(cell.loop, main())
         assert not cell.loop.failures, cell.loop.failures

@@ -111,6 +111,8 @@ def _unseen_signals(
         signals.append((fact.decode(), event.workflow_execution_signaled_event_attributes))
     for number in list(t.state.buffered):
         t.state.drop_buffered(number)
+    # They become events of the next run and were counted when they came.
+    t.state.run.signal_count -= len(signals)
     return signals
 
 
