@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from temporalio.api.common.v1 import WorkflowExecution, WorkflowType
-from temporalio.api.enums.v1 import TaskQueueKind
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 from temporalio.api.query.v1 import WorkflowQuery
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -23,6 +22,7 @@ from engine.cell.loaded_run import LoadedRun
 from engine.history import workflow_task
 from engine.history.protobuf import event_size_prefixed, set_timestamp, to_duration, varint
 from engine.history.state import Activity, RunState
+from engine.history.workflow_task import NORMAL
 from engine.limits import HISTORY_PAGE_BYTES_MAX
 from engine.tokens import (
     ActivityTaskToken,
@@ -151,9 +151,7 @@ class TaskAnswers:
             workflow_execution=WorkflowExecution(workflow_id=key.workflow_id, run_id=key.run_id),
             workflow_type=WorkflowType(name=run.workflow_type),
             previous_started_event_id=run.completed_started_event_id,
-            workflow_execution_task_queue=TaskQueue(
-                name=run.task_queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL
-            ),
+            workflow_execution_task_queue=TaskQueue(name=run.task_queue, kind=NORMAL),
         )
 
     def _with_history(

@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 SLEW_PER_SECOND_MAX = 0.0005
 """Share of elapsed time by which the clock may run faster or slower to meet wall time again."""
 
+ENTROPY_BYTES = 4096
+"""How many random bytes are asked of the system at once."""
+
 
 class SlewedClock:
     """Wall time that follows the monotonic clock and drifts towards wall time without jumps.
@@ -50,20 +53,29 @@ class SystemEnv:
 
     def __init__(self) -> None:
         self._clock = SlewedClock()
-        self._random = random.SystemRandom()
+        # For jitter alone; what must not be guessed comes from `token_bytes`.
+        self._random = random.Random()  # noqa: S311
+        self._entropy = b""
+        self._entropy_used = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def now_ns(self) -> int:
         return self._clock.now_ns()
 
     def monotonic(self) -> float:
-        return asyncio.get_running_loop().time()
+        # The clock of asyncio's and uvloop's loops, without asking which loop is running.
+        return time.monotonic()
 
     def random(self) -> float:
         return self._random.random()
 
     def token_bytes(self, count: int) -> bytes:
-        return os.urandom(count)
+        if count > len(self._entropy) - self._entropy_used:
+            self._entropy = os.urandom(max(count, ENTROPY_BYTES))
+            self._entropy_used = 0
+        begin = self._entropy_used
+        self._entropy_used += count
+        return self._entropy[begin : self._entropy_used]
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work, name=name)

@@ -16,7 +16,6 @@ from engine.cell.shard import Shard
 from engine.errors import (
     DeadlineExceeded,
     FailedPrecondition,
-    QueryFailed,
     ResourceExhausted,
     WorkflowNotReady,
 )
@@ -46,12 +45,8 @@ async def handle(
         return answer
     deadline = services.env.monotonic() + polling.seconds(services, call, QUERY_SECONDS_MAX)
     await _until_ready(services, shard, run, deadline)
-    try:
-        result = await _ask(services, shard, run, request, deadline)
-    except QueryFailed:
-        # A query that its handler refused was executed, and counts.
-        await _count(shard, run)
-        raise
+    # A query that fails raises here, and is not counted.
+    result = await _ask(services, shard, run, request, deadline)
     await _count(shard, run)
     answer.query_result.CopyFrom(result)
     return answer

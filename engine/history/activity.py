@@ -24,11 +24,15 @@ from engine.history.state import Activity, Attempt, RunState
 from engine.history.transition import OfferActivityTask, Transition
 from engine.metering.facts import FactKind
 
+SCHEDULE_TO_START = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
+SCHEDULE_TO_CLOSE = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
+START_TO_CLOSE = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
+HEARTBEAT = TimeoutType.TIMEOUT_TYPE_HEARTBEAT
 TIMEOUT_NAMES = {
-    TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE: "StartToClose",
-    TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START: "ScheduleToStart",
-    TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE: "ScheduleToClose",
-    TimeoutType.TIMEOUT_TYPE_HEARTBEAT: "Heartbeat",
+    START_TO_CLOSE: "StartToClose",
+    SCHEDULE_TO_START: "ScheduleToStart",
+    SCHEDULE_TO_CLOSE: "ScheduleToClose",
+    HEARTBEAT: "Heartbeat",
 }
 OUT_OF_TIME = (
     "Not enough time to schedule next retry before activity ScheduleToClose timeout, "
@@ -106,7 +110,7 @@ def time_out(t: Transition, activity: Activity, kind: TimeoutType.ValueType) -> 
         return
     of_attempt = kind in retry.TIMEOUTS_OF_AN_ATTEMPT
     if state == RetryState.RETRY_STATE_TIMEOUT and of_attempt:
-        kind = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE
+        kind = SCHEDULE_TO_CLOSE
         failure = _timeout_failure(activity, kind, OUT_OF_TIME)
     started_event_id = _write_started(t, activity)
     _close(
@@ -149,17 +153,17 @@ def timeouts(activity: Activity) -> list[tuple[int, TimeoutType.ValueType]]:
     running = []
     if activity.schedule_to_close_ns:
         at_ns = activity.scheduled_at_ns + activity.schedule_to_close_ns
-        running.append((at_ns, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE))
+        running.append((at_ns, SCHEDULE_TO_CLOSE))
     if attempt.started_at_ns:
         if activity.start_to_close_ns:
             at_ns = attempt.started_at_ns + activity.start_to_close_ns
-            running.append((at_ns, TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE))
+            running.append((at_ns, START_TO_CLOSE))
         if activity.heartbeat_ns:
             beat_ns = attempt.heartbeat_at_ns or attempt.started_at_ns
-            running.append((beat_ns + activity.heartbeat_ns, TimeoutType.TIMEOUT_TYPE_HEARTBEAT))
+            running.append((beat_ns + activity.heartbeat_ns, HEARTBEAT))
     elif activity.schedule_to_start_ns:
         at_ns = attempt.scheduled_at_ns + activity.schedule_to_start_ns
-        running.append((at_ns, TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START))
+        running.append((at_ns, SCHEDULE_TO_START))
     return running
 
 

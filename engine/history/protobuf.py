@@ -16,6 +16,10 @@ def set_timestamp(timestamp: Timestamp, at_ns: int) -> None:
     timestamp.seconds, timestamp.nanos = divmod(at_ns, NANOSECONDS)
 
 
+def timestamp_ns(timestamp: Timestamp) -> int:
+    return timestamp.seconds * NANOSECONDS + timestamp.nanos
+
+
 def to_timestamp(at_ns: int) -> Timestamp:
     seconds, nanos = divmod(at_ns, NANOSECONDS)
     return Timestamp(seconds=seconds, nanos=nanos)

@@ -14,7 +14,7 @@ from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, Hist
 from temporalio.api.sdk.v1 import UserMetadata
 
 from engine.history.events import EVENTS
-from engine.history.protobuf import event_size_prefixed, set_timestamp
+from engine.history.protobuf import event_size_prefixed, set_timestamp, timestamp_ns
 from engine.history.state import RunState
 from engine.metering.facts import COUNTED_PER_RUN, NANOSECONDS_PER_HOUR, Fact, FactKind
 
@@ -118,11 +118,11 @@ class Transition:
     def ask(self, effect: Effect) -> None:
         self.effects.append(effect)
 
-    def count(self, kind: FactKind, count: int = 1) -> None:
-        """Meter `count` of `kind` in the hour of this transition."""
+    def count(self, kind: FactKind, count: int = 1, at_ns: int = 0) -> None:
+        """Meter `count` of `kind` in the hour of `at_ns`, or of this transition."""
         state = self.state
         run = state.run
-        hour = self.now_ns // NANOSECONDS_PER_HOUR
+        hour = (at_ns or self.now_ns) // NANOSECONDS_PER_HOUR
         self.facts.append(
             Fact(state.key.namespace_id, kind, run.workflow_type, run.task_queue, hour, count)
         )
@@ -135,14 +135,14 @@ class Transition:
         run = self.state.run
         event.event_id = run.next_event_id
         run.next_event_id += 1
-        if event.event_time.ToNanoseconds() < run.last_event_at_ns:
+        if timestamp_ns(event.event_time) < run.last_event_at_ns:
             set_timestamp(event.event_time, run.last_event_at_ns)
-        run.last_event_at_ns = event.event_time.ToNanoseconds()
+        run.last_event_at_ns = timestamp_ns(event.event_time)
         encoded = event_size_prefixed(event)
         self.state.volatile.history_bytes += len(encoded)
         self.batch.append(encoded)
         if fact is not None:
-            self.count(fact)
+            self.count(fact, at_ns=run.last_event_at_ns)
 
 
 def rebuild(state: RunState, events: Iterable[HistoryEvent]) -> None:
@@ -151,7 +151,7 @@ def rebuild(state: RunState, events: Iterable[HistoryEvent]) -> None:
         attributes = getattr(event, event.WhichOneof("attributes") or "")
         EVENTS[type(attributes)].apply(state, event, attributes)
         state.run.next_event_id = event.event_id + 1
-        state.run.last_event_at_ns = event.event_time.ToNanoseconds()
+        state.run.last_event_at_ns = timestamp_ns(event.event_time)
 
 
 def _closes_activity(event: HistoryEvent) -> bool:

@@ -38,6 +38,8 @@ from engine.limits import (
     WORKFLOW_TASK_BACKOFF_SECONDS_MAX,
 )
 
+STICKY = TaskQueueKind.TASK_QUEUE_KIND_STICKY
+NORMAL = TaskQueueKind.TASK_QUEUE_KIND_NORMAL
 ENGINE_IDENTITY = "history-service"
 
 
@@ -238,9 +240,7 @@ def _scheduled_attributes(
     sticky = "" if normal or attempt > 1 else state.volatile.sticky_queue
     queue = TaskQueue(
         name=sticky or state.run.task_queue,
-        kind=TaskQueueKind.TASK_QUEUE_KIND_STICKY
-        if sticky
-        else TaskQueueKind.TASK_QUEUE_KIND_NORMAL,
+        kind=STICKY if sticky else NORMAL,
         normal_name=state.run.task_queue if sticky else "",
     )
     return WorkflowTaskScheduledEventAttributes(

@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import (
 )
 
 from engine.history.event_kind import EventKind
-from engine.history.protobuf import duration_ns
+from engine.history.protobuf import duration_ns, timestamp_ns
 from engine.history.state import Activity, Attempt, RunState
 
 ActivityClosedAttributes = (
@@ -30,7 +30,7 @@ ActivityClosedAttributes = (
 def activity_task_scheduled(
     state: RunState, event: HistoryEvent, attributes: ActivityTaskScheduledEventAttributes
 ) -> None:
-    at_ns = event.event_time.ToNanoseconds()
+    at_ns = timestamp_ns(event.event_time)
     state.put_activity(
         Activity(
             scheduled_event_id=event.event_id,

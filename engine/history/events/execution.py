@@ -22,7 +22,7 @@ from temporalio.api.history.v1 import (
 
 from engine.history.event_kind import EventKind
 from engine.history.payloads import merge_payloads, payload_bytes
-from engine.history.protobuf import duration_ns
+from engine.history.protobuf import duration_ns, timestamp_ns
 from engine.history.state import RunState
 
 CLOSED_STATUS = {
@@ -53,13 +53,13 @@ def workflow_execution_started(
     run = state.run
     run.workflow_type = attributes.workflow_type.name
     run.task_queue = attributes.task_queue.name
-    run.start_at_ns = event.event_time.ToNanoseconds()
+    run.start_at_ns = timestamp_ns(event.event_time)
     run.execution_at_ns = run.start_at_ns + duration_ns(attributes.first_workflow_task_backoff)
     run.workflow_task_timeout_ns = duration_ns(attributes.workflow_task_timeout)
     run.run_timeout_ns = duration_ns(attributes.workflow_run_timeout)
     run.execution_timeout_ns = duration_ns(attributes.workflow_execution_timeout)
     if attributes.HasField("workflow_execution_expiration_time"):
-        run.execution_expires_at_ns = attributes.workflow_execution_expiration_time.ToNanoseconds()
+        run.execution_expires_at_ns = timestamp_ns(attributes.workflow_execution_expiration_time)
     run.first_run_id = attributes.first_execution_run_id
     run.original_run_id = attributes.original_execution_run_id
     run.continued_run_id = attributes.continued_execution_run_id
@@ -87,7 +87,7 @@ def workflow_execution_cancel_requested(
 
 def workflow_execution_closed(state: RunState, event: HistoryEvent, attributes: Message) -> None:
     state.run.status = CLOSED_STATUS[type(attributes)]
-    state.run.close_at_ns = event.event_time.ToNanoseconds()
+    state.run.close_at_ns = timestamp_ns(event.event_time)
     state.run.new_run_id = getattr(attributes, "new_execution_run_id", "")
     state.drop_pending()
 

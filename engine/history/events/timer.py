@@ -11,14 +11,14 @@ from temporalio.api.history.v1 import (
 )
 
 from engine.history.event_kind import EventKind
-from engine.history.protobuf import duration_ns
+from engine.history.protobuf import duration_ns, timestamp_ns
 from engine.history.state import RunState, Timer
 
 
 def timer_started(
     state: RunState, event: HistoryEvent, attributes: TimerStartedEventAttributes
 ) -> None:
-    due_at_ns = event.event_time.ToNanoseconds() + duration_ns(attributes.start_to_fire_timeout)
+    due_at_ns = timestamp_ns(event.event_time) + duration_ns(attributes.start_to_fire_timeout)
     state.put_timer(Timer(attributes.timer_id, event.event_id, due_at_ns))
 
 

@@ -14,21 +14,23 @@ from temporalio.api.history.v1 import (
 )
 
 from engine.history.event_kind import EventKind
-from engine.history.protobuf import duration_ns
+from engine.history.protobuf import duration_ns, timestamp_ns
 from engine.history.state import RunState, WorkflowTask
+
+STICKY = TaskQueueKind.TASK_QUEUE_KIND_STICKY
 
 
 def workflow_task_scheduled(
     state: RunState, event: HistoryEvent, attributes: WorkflowTaskScheduledEventAttributes
 ) -> None:
-    at_ns = event.event_time.ToNanoseconds()
+    at_ns = timestamp_ns(event.event_time)
     state.task = WorkflowTask(
         scheduled_event_id=event.event_id,
         attempt=attributes.attempt,
         scheduled_at_ns=at_ns,
         first_scheduled_at_ns=at_ns,
         timeout_ns=duration_ns(attributes.start_to_close_timeout),
-        sticky=attributes.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY,
+        sticky=attributes.task_queue.kind == STICKY,
     )
 
 
@@ -38,7 +40,7 @@ def workflow_task_started(
     state.task = replace(
         state.task,
         started_event_id=event.event_id,
-        started_at_ns=event.event_time.ToNanoseconds(),
+        started_at_ns=timestamp_ns(event.event_time),
         request_id=attributes.request_id,
         identity=attributes.identity,
         history_bytes=attributes.history_size_bytes,

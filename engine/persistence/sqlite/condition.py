@@ -51,7 +51,7 @@ NUMBER_COLUMNS = {
         "history_bytes",
         "transition_count",
     )
-} | {"close_at_ns": CLOSE_AT_NS}
+} | {"close_at_ns": CLOSE_AT_NS, "duration_ns": f"({CLOSE_AT_NS} - execution_at_ns)"}
 
 UNKNOWN = "NULL"
 CODE_POINT_MAX = 0x10FFFF

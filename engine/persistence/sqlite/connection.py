@@ -80,7 +80,7 @@ def write_failure(error: Exception) -> Exception:
     if isinstance(error, apsw.FullError):
         return StoreFull()
     if isinstance(error, REJECTING):
-        return StoreRejected(f"SQLite refused a row: {type(error).__name__}")
+        return StoreRejected(f"SQLite refused a row: {type(error).__name__}: {error}")
     if isinstance(error, apsw.NotADBError):
         return StoreMismatch("the file is not an SQLite database")
     if isinstance(error, apsw.Error):

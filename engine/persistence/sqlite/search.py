@@ -44,8 +44,9 @@ def list_visibility(connection: apsw.Connection, query: VisibilityQuery) -> list
 
 
 def _row(*columns: Any) -> VisibilityRow:
-    attributes = columns[-1]
-    return VisibilityRow(*columns[:-1], _attributes.decode(attributes) if attributes else {})
+    *values, attributes = columns
+    values.append(_attributes.decode(attributes) if attributes else {})
+    return VisibilityRow(*values)
 
 
 def count_visibility(connection: apsw.Connection, query: VisibilityQuery) -> list[tuple[str, int]]:
@@ -79,8 +80,5 @@ def _extended(where: str, parameters: list[Parameter], query: VisibilityQuery) -
 def _select(
     connection: apsw.Connection, statement: str, parameters: Sequence[Parameter]
 ) -> list[tuple[Any, ...]]:
-    try:
-        # The statement cache is left to the fixed statements: every search differs.
-        return list(connection.execute(statement, parameters, can_cache=False))
-    except (apsw.SQLError, apsw.TooBigError) as error:
-        raise InvalidArgument("query has too many conditions; ask for fewer at once") from error
+    # The statement cache is left to the fixed statements: every search differs.
+    return list(connection.execute(statement, parameters, can_cache=False))

@@ -1,0 +1,190 @@
+"""What the console and the API ask of usage. All read; the caller opens the unit of work."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from billing.prices import CURRENCY, Plan, PriceList, price_list
+from billing.rating import Line, rate, shares
+from billing.tables import Usage
+from billing.times import HOURS_PER_DAY, Period, hour_of, hour_start, month_of
+
+
+class GroupBy(StrEnum):
+    """The columns of usage that a series can be drawn by."""
+
+    NAMESPACE = "namespace_id"
+    ACTION = "action"
+    WORKFLOW_TYPE = "workflow_type"
+    TASK_QUEUE = "task_queue"
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one namespace, action, workflow type or day (ISO date) counted and cost."""
+
+    key: str
+    actions: int
+    cost: Decimal
+
+
+@dataclass(frozen=True)
+class MonthToDate:
+    """The period so far. Each tuple of shares adds up to `actions` and to the same cost.
+
+    `lines` are those of the invoice if the period ended now, and `total` is their sum.
+    """
+
+    account_id: str
+    period_start: datetime
+    as_of: datetime
+    currency: str
+    actions: int
+    lines: tuple[Line, ...]
+    total: Decimal
+    by_namespace: tuple[Share, ...]
+    by_action: tuple[Share, ...]
+    by_workflow_type: tuple[Share, ...]
+    by_day: tuple[Share, ...]
+
+
+@dataclass(frozen=True)
+class SeriesPoint:
+    """One hour of one key. `cost` is its share of what its month has cost so far."""
+
+    hour: int
+    key: str
+    actions: int
+    cost: Decimal
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """Actions of one namespace as they were counted, without a price."""
+
+    action: str
+    workflow_type: str
+    task_queue: str
+    hour: int
+    count: int
+
+
+async def month_to_date(
+    session: AsyncSession, account_id: str, now: datetime, plan: Plan = Plan.DEVELOPER
+) -> MonthToDate:
+    """The account's calendar month up to and including the hour of `now`. Raises NoPriceList."""
+    hour = hour_of(now)
+    period = month_of(hour)
+    prices = _prices(plan, period)
+    day = Usage.hour // HOURS_PER_DAY
+    columns = (Usage.namespace_id, Usage.action, Usage.workflow_type, day)
+    # One statement, so that the groupings below agree while a collector writes.
+    rows = await session.execute(
+        sa.select(*columns, sa.func.sum(Usage.count))
+        .where(Usage.account_id == account_id, Usage.hour.between(period.from_hour, hour))
+        .group_by(*columns)
+    )
+    groups: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+    for namespace_id, action, workflow_type, day_number, count in rows:
+        date = hour_start(day_number * HOURS_PER_DAY).date().isoformat()
+        for counts, key in zip(groups, (namespace_id, action, workflow_type, date), strict=True):
+            counts[key] += int(count)
+    actions = groups[0].total()
+    lines = rate(actions, prices)
+    by_namespace, by_action, by_workflow_type, by_day = (_shares(it, prices) for it in groups)
+    return MonthToDate(
+        account_id=account_id,
+        period_start=hour_start(period.from_hour),
+        as_of=now,
+        currency=CURRENCY,
+        actions=actions,
+        lines=lines,
+        total=sum((line.amount for line in lines), Decimal(0)),
+        by_namespace=by_namespace,
+        by_action=by_action,
+        by_workflow_type=by_workflow_type,
+        by_day=tuple(sorted(by_day, key=lambda share: share.key)),
+    )
+
+
+async def usage_series(
+    session: AsyncSession,
+    account_id: str,
+    from_hour: int,
+    to_hour: int,
+    group_by: GroupBy,
+    *,
+    plan: Plan = Plan.DEVELOPER,
+) -> tuple[SeriesPoint, ...]:
+    """Hours from `from_hour` to before `to_hour` that have usage, ascending, with their keys.
+
+    Whole months are read, because what an hour costs depends on its month. Raises NoPriceList.
+    """
+    points: list[SeriesPoint] = []
+    while from_hour < to_hour:
+        period = month_of(from_hour)
+        end = min(to_hour, period.to_hour)
+        counts = await _by_hour(session, account_id, period, group_by)
+        costs = shares(counts, _prices(plan, period))
+        points.extend(
+            SeriesPoint(hour, key, counts[hour, key], costs[hour, key])
+            for hour, key in sorted(counts)
+            if from_hour <= hour < end
+        )
+        from_hour = end
+    return tuple(points)
+
+
+async def namespace_usage(
+    session: AsyncSession,
+    namespace_id: str,
+    from_hour: int | None = None,
+    to_hour: int | None = None,
+) -> tuple[UsageRow, ...]:
+    """Usage from `from_hour` to before `to_hour`, None for no bound: what a recount compares."""
+    statement = sa.select(
+        Usage.action, Usage.workflow_type, Usage.task_queue, Usage.hour, Usage.count
+    ).where(Usage.namespace_id == namespace_id)
+    if from_hour is not None:
+        statement = statement.where(Usage.hour >= from_hour)
+    if to_hour is not None:
+        statement = statement.where(Usage.hour < to_hour)
+    rows = await session.execute(
+        statement.order_by(Usage.hour, Usage.action, Usage.workflow_type, Usage.task_queue)
+    )
+    return tuple(UsageRow(*row) for row in rows)
+
+
+async def _by_hour(
+    session: AsyncSession, account_id: str, period: Period, group_by: GroupBy
+) -> dict[tuple[int, str], int]:
+    columns = (Usage.hour, Usage.__table__.c[group_by])
+    rows = await session.execute(
+        sa.select(*columns, sa.func.sum(Usage.count))
+        .where(
+            Usage.account_id == account_id,
+            Usage.hour >= period.from_hour,
+            Usage.hour < period.to_hour,
+        )
+        .group_by(*columns)
+    )
+    return {(hour, key): int(count) for hour, key, count in rows}
+
+
+def _prices(plan: Plan, period: Period) -> PriceList:
+    return price_list(plan, hour_start(period.from_hour).date())
+
+
+def _shares(counts: Mapping[str, int], prices: PriceList) -> tuple[Share, ...]:
+    """Dearest first."""
+    costs = shares(counts, prices)
+    ordered = sorted(counts, key=lambda key: (-counts[key], key))
+    return tuple(Share(key, counts[key], costs[key]) for key in ordered)

@@ -1,0 +1,61 @@
+"""A control plane's database with billing's tables, and a cell whose facts a test writes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from billing.facts import FactRow
+from billing.migrations import migrate
+from engine.metering.facts import Fact, fold
+from tenancy import Database
+
+CELL = "cell-a"
+
+
+@dataclass
+class Cell:
+    """Facts of one cell, one row per commit, as its store would give them."""
+
+    cell_id: str = CELL
+    rows: list[FactRow] = field(default_factory=list)
+
+    def commit(self, *facts: Fact, shard_id: int = 1) -> FactRow:
+        last = max((row.sequence for row in self.rows if row.shard_id == shard_id), default=0)
+        return self.add(FactRow(self.cell_id, shard_id, last + 1, 0, fold(facts)))
+
+    def add(self, row: FactRow) -> FactRow:
+        """Put the row behind all others, whatever position it had."""
+        row = row._replace(position=len(self.rows) + 1)
+        self.rows.append(row)
+        return row
+
+    async def read_facts(self, after_position: int, limit: int) -> Sequence[FactRow]:
+        return [row for row in self.rows if row.position > after_position][:limit]
+
+
+@pytest.fixture
+def cell() -> Cell:
+    return Cell()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite+aiosqlite:///{tmp_path}/control.db"
+
+
+@pytest.fixture
+async def database(url: str) -> AsyncIterator[Database]:
+    await migrate(url)
+    database = Database(url)
+    yield database
+    await database.aclose()
+
+
+async def account_of(namespace_id: str) -> str | None:
+    """Namespace `x-1` belongs to account `x`; those of `nobody` have none."""
+    account, _, _ = namespace_id.partition("-")
+    return None if account == "nobody" else account

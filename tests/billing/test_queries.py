@@ -1,0 +1,135 @@
+"""What people are shown of their usage adds up, and is theirs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from billing.errors import NoPriceList
+from billing.prices import MILLION, Plan, price_list
+from billing.queries import GroupBy, Share, month_to_date, namespace_usage, usage_series
+from billing.rating import cost_of, rate
+from billing.times import hour_of
+from billing.usage import Collector
+from engine.metering.facts import Fact, FactKind
+from tenancy import Database
+from tests.billing.conftest import Cell, account_of
+
+NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
+NOW_HOUR = hour_of(NOW)
+MONTH_HOUR = hour_of(datetime(2026, 3, 1, tzinfo=UTC))
+DOLLAR_PER_ACTION = Decimal(50) / MILLION
+
+
+def started(hour: int, count: int = 1, namespace_id: str = "acme-1") -> Fact:
+    return Fact(namespace_id, FactKind.WORKFLOW_STARTED, "Order", "orders", hour, count)
+
+
+def timer(hour: int, count: int = 1, namespace_id: str = "acme-2") -> Fact:
+    return Fact(namespace_id, FactKind.TIMER_STARTED, "Ship", "ships", hour, count)
+
+
+async def collect(database: Database, cell: Cell, facts: Iterable[Fact]) -> None:
+    cell.commit(*facts)
+    await Collector(database, cell, account_of).run_once()
+
+
+async def test_the_month_is_shown_by_namespace_action_type_and_day(
+    database: Database, cell: Cell
+) -> None:
+    await collect(database, cell, [started(MONTH_HOUR, 2), started(NOW_HOUR), timer(NOW_HOUR, 3)])
+    async with database.reading() as session:
+        month = await month_to_date(session, "acme", NOW)
+    cost = {count: count * DOLLAR_PER_ACTION for count in (1, 2, 3, 4)}
+    assert month.actions == 6
+    assert month.by_namespace == (Share("acme-1", 3, cost[3]), Share("acme-2", 3, cost[3]))
+    assert {share.key: share.actions for share in month.by_action} == {
+        "start_workflow": 3,
+        "start_timer": 3,
+    }
+    assert {share.key: share.actions for share in month.by_workflow_type} == {"Order": 3, "Ship": 3}
+    assert month.by_day == (Share("2026-03-01", 2, cost[2]), Share("2026-03-10", 4, cost[4]))
+
+
+async def test_the_month_begins_with_its_first_hour_and_ends_with_the_present_one(
+    database: Database, cell: Cell
+) -> None:
+    hours = (MONTH_HOUR - 1, MONTH_HOUR, NOW_HOUR, NOW_HOUR + 1)
+    await collect(database, cell, [started(hour, 10**place) for place, hour in enumerate(hours)])
+    async with database.reading() as session:
+        month = await month_to_date(session, "acme", NOW)
+    assert month.actions == 110
+    assert month.period_start == datetime(2026, 3, 1, tzinfo=UTC)
+    assert month.as_of == NOW
+
+
+async def test_the_lines_are_those_of_the_invoice_and_add_up_to_the_total(
+    database: Database, cell: Cell
+) -> None:
+    actions = 9 * MILLION
+    await collect(database, cell, [started(NOW_HOUR, actions)])
+    prices = price_list(Plan.BUSINESS, NOW.date())
+    async with database.reading() as session:
+        month = await month_to_date(session, "acme", NOW, Plan.BUSINESS)
+    assert month.lines == rate(actions, prices)
+    assert month.total == cost_of(actions, prices) + prices.fee_minimum
+
+
+async def test_an_account_sees_neither_foreign_nor_unassigned_usage(
+    database: Database, cell: Cell
+) -> None:
+    facts = [started(NOW_HOUR, 5, "other-1"), started(NOW_HOUR, 7, "nobody-1"), started(NOW_HOUR)]
+    await collect(database, cell, facts)
+    async with database.reading() as session:
+        assert (await month_to_date(session, "acme", NOW)).actions == 1
+        for group_by in GroupBy:
+            series = usage_series(session, "acme", NOW_HOUR, NOW_HOUR + 1, group_by)
+            assert [point.actions for point in await series] == [1]
+        assert [row.count for row in await namespace_usage(session, "other-1")] == [5]
+
+
+async def test_a_month_without_usage_costs_the_plan_alone(database: Database) -> None:
+    async with database.reading() as session:
+        month = await month_to_date(session, "acme", NOW)
+    assert (month.actions, month.total, month.by_day) == (0, Decimal(0), ())
+
+
+async def test_a_series_has_each_hour_with_usage_once_for_each_key(
+    database: Database, cell: Cell
+) -> None:
+    hours = (NOW_HOUR - 2, NOW_HOUR, NOW_HOUR + 1)
+    await collect(database, cell, [started(hour) for hour in hours] + [timer(NOW_HOUR, 2)])
+    async with database.reading() as session:
+        series = await usage_series(session, "acme", NOW_HOUR - 2, NOW_HOUR + 1, GroupBy.ACTION)
+    assert [(point.hour, point.key, point.actions) for point in series] == [
+        (NOW_HOUR - 2, "start_workflow", 1),
+        (NOW_HOUR, "start_timer", 2),
+        (NOW_HOUR, "start_workflow", 1),
+    ]
+
+
+async def test_the_costs_of_a_series_over_whole_months_are_what_the_months_cost(
+    database: Database, cell: Cell
+) -> None:
+    first, second = 3 * MILLION, 20 * MILLION
+    await collect(
+        database,
+        cell,
+        [started(MONTH_HOUR - 1, first), started(MONTH_HOUR, second), timer(NOW_HOUR, MILLION)],
+    )
+    prices = price_list(Plan.BUSINESS, NOW.date())
+    async with database.reading() as session:
+        series = await usage_series(
+            session, "acme", MONTH_HOUR - 1, NOW_HOUR + 1, GroupBy.NAMESPACE, plan=Plan.BUSINESS
+        )
+    assert series[0].cost == cost_of(first, prices)
+    assert series[1].cost + series[2].cost == cost_of(second + MILLION, prices)
+
+
+async def test_a_month_before_the_first_price_list_cannot_be_rated(database: Database) -> None:
+    async with database.reading() as session:
+        with pytest.raises(NoPriceList, match="2025-12-01"):
+            await month_to_date(session, "acme", datetime(2025, 12, 31, tzinfo=UTC))
