@@ -1,0 +1,97 @@
+"""Accounts, users, sessions, namespaces and API keys: who may do what, and where it lives."""
+
+from __future__ import annotations
+
+from tenancy.accounts import Account
+from tenancy.api_keys import ApiKey, KeyLabel, KeyScope, NewApiKey
+from tenancy.audit import AuditRecord, AuditResult
+from tenancy.control_plane import ControlPlane
+from tenancy.database import Database
+from tenancy.errors import (
+    AlreadyExists,
+    ChainBroken,
+    Conflict,
+    InvalidField,
+    LimitReached,
+    NotFound,
+    PermissionDenied,
+    ProvisioningRefused,
+    RateLimited,
+    SnapshotRejected,
+    TenancyError,
+    Unauthenticated,
+    UnauthenticatedReason,
+    WrongState,
+)
+from tenancy.migrate import migrate
+from tenancy.namespace_settings import NamespaceSettings, SearchAttributeType
+from tenancy.namespaces import Namespace, NamespaceState
+from tenancy.operations import AsyncOperation, OperationKind, OperationState
+from tenancy.passwords import Passwords
+from tenancy.provisioning import Provisioner
+from tenancy.roles import (
+    PERMITS,
+    Access,
+    AccountRole,
+    NamespaceRef,
+    Permission,
+    Principal,
+    PrincipalKind,
+    permits,
+    system_principal,
+)
+from tenancy.sessions import NewSession, Visit
+from tenancy.snapshot import Snapshot, SnapshotReader
+from tenancy.snapshot_file import SnapshotFile
+from tenancy.users import User
+
+__all__ = [
+    "PERMITS",
+    "Access",
+    "Account",
+    "AccountRole",
+    "AlreadyExists",
+    "ApiKey",
+    "AsyncOperation",
+    "AuditRecord",
+    "AuditResult",
+    "ChainBroken",
+    "Conflict",
+    "ControlPlane",
+    "Database",
+    "InvalidField",
+    "KeyLabel",
+    "KeyScope",
+    "LimitReached",
+    "Namespace",
+    "NamespaceRef",
+    "NamespaceSettings",
+    "NamespaceState",
+    "NewApiKey",
+    "NewSession",
+    "NotFound",
+    "OperationKind",
+    "OperationState",
+    "Passwords",
+    "Permission",
+    "PermissionDenied",
+    "Principal",
+    "PrincipalKind",
+    "Provisioner",
+    "ProvisioningRefused",
+    "RateLimited",
+    "SearchAttributeType",
+    "Snapshot",
+    "SnapshotFile",
+    "SnapshotReader",
+    "SnapshotRejected",
+    "TenancyError",
+    "Unauthenticated",
+    "UnauthenticatedReason",
+    "User",
+    "Visit",
+    "WrongState",
+    "migrate",
+    "permits",
+    "system_principal",
+]

@@ -1,0 +1,57 @@
+"""Accounts: who owns namespaces and pays for them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenancy.database import Model
+from tenancy.errors import InvalidField, NotFound
+from tenancy.randomness import ACCOUNT_ID_CHARACTERS, TokenBytes, new_account_id
+
+ACCOUNT_NAME_CHARACTERS_MAX = 64
+
+
+class Account(Model):
+    """`name` is for people and may be empty. `audit_sequence` and `audit_hash` are the head of the
+    account's audit chain.
+    """
+
+    __tablename__ = "account"
+    id: Mapped[str] = mapped_column(sa.String(ACCOUNT_ID_CHARACTERS), primary_key=True)
+    name: Mapped[str] = mapped_column(sa.String(ACCOUNT_NAME_CHARACTERS_MAX), default="")
+    created_at: Mapped[datetime]
+    audit_sequence: Mapped[int] = mapped_column(sa.BigInteger, default=0)
+    audit_hash: Mapped[bytes] = mapped_column(sa.LargeBinary(32), default=bytes(32))
+
+
+def check_account_name(name: str) -> None:
+    if len(name) > ACCOUNT_NAME_CHARACTERS_MAX or not name.isprintable():
+        raise InvalidField(
+            "account_name",
+            f"must have at most {ACCOUNT_NAME_CHARACTERS_MAX} printable characters",
+            "choose another name or leave it out",
+        )
+
+
+async def create_account(
+    session: AsyncSession, *, created_at: datetime, token_bytes: TokenBytes, name: str = ""
+) -> Account:
+    account_id = new_account_id(token_bytes)
+    while await session.get(Account, account_id) is not None:
+        account_id = new_account_id(token_bytes)
+    account = Account(id=account_id, name=name, created_at=created_at)
+    session.add(account)
+    await session.flush()
+    return account
+
+
+async def locked_account(session: AsyncSession, account_id: str) -> Account:
+    """The account, held until commit: one mutation of an account at a time."""
+    account = await session.get(Account, account_id, with_for_update=True, populate_existing=True)
+    if account is None:
+        raise NotFound("account", account_id)
+    return account

@@ -1,0 +1,120 @@
+"""What tenancy refuses, as one tree.
+
+TenancyError
+├── InvalidField           a value breaks a named limit
+├── NotFound               unknown, or it belongs to another account: the same text on purpose
+├── AlreadyExists          the name is taken
+├── Conflict               the record changed since it was read
+├── WrongState             the record's state does not allow the act
+├── LimitReached           a counted limit is used up
+├── PermissionDenied       known caller, missing right
+├── Unauthenticated        no usable credential
+├── RateLimited            too many attempts
+├── ProvisioningRefused    a cell will never accept this namespace
+├── ChainBroken            an audit record was changed, removed or added
+└── SnapshotRejected       a persisted snapshot is forged, damaged or too old
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TenancyError(Exception):
+    """Any refusal by tenancy; its text is fit for the caller to read."""
+
+
+class InvalidField(TenancyError):
+    def __init__(self, field: str, limit: str, remedy: str) -> None:
+        super().__init__(f"{field}: {limit}; {remedy}")
+        self.field = field
+        self.limit = limit
+        self.remedy = remedy
+
+
+class NotFound(TenancyError):
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"{kind} {id!r} was not found")
+        self.kind = kind
+        self.id = id
+
+
+class AlreadyExists(TenancyError):
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(f"{kind} {id!r} already exists; choose another")
+        self.kind = kind
+        self.id = id
+
+
+class Conflict(TenancyError):
+    def __init__(self, kind: str, id: str, resource_version: int) -> None:
+        super().__init__(
+            f"{kind} {id!r} is at resource_version {resource_version}; read it again and retry"
+        )
+        self.kind = kind
+        self.id = id
+        self.resource_version = resource_version
+
+
+class WrongState(TenancyError):
+    def __init__(
+        self, kind: str, id: str, state: str, remedy: str = "wait until that has ended and retry"
+    ) -> None:
+        super().__init__(f"{kind} {id!r} is {state}; {remedy}")
+        self.kind = kind
+        self.id = id
+        self.state = state
+
+
+class LimitReached(TenancyError):
+    def __init__(self, what: str, limit: int, remedy: str) -> None:
+        super().__init__(f"{what}: at most {limit}; {remedy}")
+        self.what = what
+        self.limit = limit
+
+
+class PermissionDenied(TenancyError):
+    def __init__(self, action: str, target: str, remedy: str) -> None:
+        super().__init__(f"{action} is not permitted on {target!r}; {remedy}")
+        self.action = action
+        self.target = target
+
+
+class UnauthenticatedReason(StrEnum):
+    """Why a credential was refused. A revoked key reads as an unknown one, on purpose."""
+
+    MALFORMED_KEY = "the API key is malformed; copy it again from where it was shown"
+    UNKNOWN_KEY = "the API key is unknown or was revoked; create a new one"
+    EXPIRED_KEY = "the API key has expired; create a new one"
+    BAD_CREDENTIALS = "the e-mail or the password is wrong"
+    NO_SESSION = "the session has ended; log in again"
+    FOREIGN_PAGE = "the request does not come from a page of this session; reload the page"
+
+
+class Unauthenticated(TenancyError):
+    def __init__(self, reason: UnauthenticatedReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class RateLimited(TenancyError):
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(f"too many attempts; retry after {retry_after_seconds} seconds")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class ProvisioningRefused(TenancyError):
+    """Raised by a Provisioner when trying again can never succeed."""
+
+
+class ChainBroken(TenancyError):
+    def __init__(self, account_id: str, sequence: int) -> None:
+        super().__init__(f"audit chain of account {account_id!r} breaks at record {sequence}")
+        self.account_id = account_id
+        self.sequence = sequence
+
+
+class SnapshotRejected(TenancyError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the persisted snapshot is {reason}; connect to the control plane")
+        self.reason = reason

@@ -1,0 +1,366 @@
+"""Namespaces as the cloud sells them: `name.account`, in one cell, from activating to deleted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenancy.accounts import locked_account
+from tenancy.audit import AuditLog
+from tenancy.changes import ChangeKind, record_change
+from tenancy.database import Model, stored_enum
+from tenancy.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidField,
+    LimitReached,
+    NotFound,
+    WrongState,
+)
+from tenancy.namespace_settings import NamespaceSettings, SearchAttributeType
+from tenancy.operations import AsyncOperation, OperationKind, Operations
+from tenancy.randomness import Now, TokenBytes, new_uuid
+from tenancy.roles import (
+    Access,
+    NamespaceRef,
+    Permission,
+    Principal,
+    permits,
+    require,
+    require_in,
+)
+from tenancy.users import NamespaceGrant
+
+NAMESPACES_PER_ACCOUNT_MAX = 100
+NAME_CHARACTERS_MIN = 2
+NAME_CHARACTERS_MAX = 39
+_NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 2}}}[a-z0-9]")
+
+
+class NamespaceState(StrEnum):
+    ACTIVATING = "activating"
+    ACTIVE = "active"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+TRANSITIONS: Mapping[NamespaceState, frozenset[NamespaceState]] = {
+    NamespaceState.ACTIVATING: frozenset({NamespaceState.ACTIVE, NamespaceState.DELETING}),
+    NamespaceState.ACTIVE: frozenset({NamespaceState.DELETING}),
+    NamespaceState.DELETING: frozenset({NamespaceState.DELETED}),
+    NamespaceState.DELETED: frozenset(),
+}
+"""Activating turns to deleting when its cell refuses it for good, so that nothing is left there."""
+
+
+class Namespace(Model):
+    """Deleted ones keep their row: ids are never used again, and generations go on counting."""
+
+    __tablename__ = "namespace"
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    account_id: Mapped[str] = mapped_column(sa.ForeignKey("account.id"), index=True)
+    name: Mapped[str] = mapped_column(sa.String(NAME_CHARACTERS_MAX))
+    generation: Mapped[int]
+    cell: Mapped[str] = mapped_column(sa.String(63))
+    retention_days: Mapped[int]
+    search_attributes: Mapped[dict[str, str]] = mapped_column(sa.JSON)
+    is_delete_protected: Mapped[bool]
+    state: Mapped[NamespaceState] = mapped_column(stored_enum(NamespaceState))
+    resource_version: Mapped[int]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    @property
+    def ref(self) -> NamespaceRef:
+        return NamespaceRef(self.account_id, self.id, self.name, self.cell, self.generation)
+
+    @property
+    def settings(self) -> NamespaceSettings:
+        types = {name: SearchAttributeType(it) for name, it in self.search_attributes.items()}
+        return NamespaceSettings(self.retention_days, types, self.is_delete_protected)
+
+    def set(self, settings: NamespaceSettings) -> None:
+        self.retention_days = settings.retention_days
+        self.search_attributes = {name: it.value for name, it in settings.search_attributes.items()}
+        self.is_delete_protected = settings.is_delete_protected
+
+    def require_active(self) -> None:
+        if self.state is not NamespaceState.ACTIVE:
+            raise WrongState("namespace", self.id, self.state, "choose an active namespace")
+
+    def turn(self, state: NamespaceState) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise WrongState("namespace", self.id, self.state)
+        self.state = state
+
+
+sa.Index(
+    "uq_namespace_live_name",
+    Namespace.account_id,
+    Namespace.name,
+    unique=True,
+    sqlite_where=Namespace.state != NamespaceState.DELETED,
+    postgresql_where=Namespace.state != NamespaceState.DELETED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A request to change a namespace; `apply` alters its record or refuses."""
+
+    kind: OperationKind
+    apply: Callable[[Namespace], None]
+    resource_version: int
+    operation_id: str | None
+    arguments: list[object] = field(default_factory=list)
+
+
+class Namespaces:
+    """`cell` is where new namespaces are placed."""
+
+    def __init__(
+        self,
+        *,
+        now: Now,
+        token_bytes: TokenBytes,
+        operations: Operations,
+        audit: AuditLog,
+        cell: str,
+    ) -> None:
+        self._now = now
+        self._token_bytes = token_bytes
+        self._operations = operations
+        self._audit = audit
+        self._cell = cell
+
+    async def create(
+        self,
+        session: AsyncSession,
+        actor: Principal,
+        name: str,
+        settings: NamespaceSettings | None = None,
+        *,
+        operation_id: str | None = None,
+    ) -> AsyncOperation:
+        """Starts the creation; the namespace is `operation.resource_id`."""
+        action = "namespace.create"
+        require(actor, Access.CREATE_NAMESPACE, action, target=name)
+        check_name(name)
+        settings = settings or NamespaceSettings()
+        account = await locked_account(session, actor.account_id)
+        kind = OperationKind.CREATE_NAMESPACE
+        request: list[object] = [kind, name, settings.told()]
+        if again := await self._operations.repeated(session, account.id, operation_id, request):
+            return again
+        now = self._now()
+        namespace = Namespace(
+            id=new_uuid(self._token_bytes),
+            account_id=account.id,
+            name=name,
+            generation=await self._next_generation(session, account.id, name),
+            cell=self._cell,
+            state=NamespaceState.ACTIVATING,
+            resource_version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        namespace.set(settings)
+        session.add(namespace)
+        await session.flush()
+        await self._grant_to_creator(session, actor, namespace.ref)
+        operation = self._operations.begin(
+            session,
+            account.id,
+            kind,
+            resource_id=namespace.id,
+            operation_id=operation_id,
+            request=request,
+        )
+        await self._audit.record(session, actor, action, namespace.id)
+        return operation
+
+    async def get(self, session: AsyncSession, actor: Principal, namespace_id: str) -> Namespace:
+        namespace = await session.get(Namespace, namespace_id)
+        if namespace is None or not _is_visible(namespace, actor):
+            raise NotFound("namespace", namespace_id)
+        return namespace
+
+    async def find(self, session: AsyncSession, actor: Principal, full_name: str) -> Namespace:
+        """The namespace of that `name.account`, unless it is deleted."""
+        found = await self.last_named(session, actor, full_name)
+        if found.state is NamespaceState.DELETED:
+            raise NotFound("namespace", full_name)
+        return found
+
+    async def last_named(
+        self, session: AsyncSession, actor: Principal, full_name: str
+    ) -> Namespace:
+        """The newest namespace that ever had that `name.account`, also if it is deleted."""
+        name, _, account_id = full_name.partition(".")
+        query = (
+            sa.select(Namespace)
+            .where(Namespace.account_id == account_id, Namespace.name == name)
+            .order_by(Namespace.generation.desc())
+        )
+        found = (await session.scalars(query.limit(1))).first()
+        if found is None or not _is_visible(found, actor):
+            raise NotFound("namespace", full_name)
+        return found
+
+    async def names(self, session: AsyncSession, actor: Principal) -> dict[str, str]:
+        """Full names by id, of deleted ones too: usage and grants outlive a namespace."""
+        require(actor, Access.ACCOUNT_READ, "namespace.names", target=actor.account_id)
+        query = sa.select(Namespace).where(Namespace.account_id == actor.account_id)
+        return {each.id: each.ref.full_name for each in await session.scalars(query)}
+
+    async def visible_to(self, session: AsyncSession, actor: Principal) -> list[Namespace]:
+        """All that the caller may know of, by name; their number is bounded, so in one page."""
+        found = await session.scalars(
+            sa.select(Namespace)
+            .where(
+                Namespace.account_id == actor.account_id,
+                Namespace.state != NamespaceState.DELETED,
+            )
+            .order_by(Namespace.name)
+        )
+        return [namespace for namespace in found if _is_visible(namespace, actor)]
+
+    async def update(
+        self,
+        session: AsyncSession,
+        actor: Principal,
+        namespace_id: str,
+        settings: NamespaceSettings,
+        *,
+        resource_version: int,
+        operation_id: str | None = None,
+    ) -> AsyncOperation:
+        """Replaces all settings; its cell learns of them by the operation."""
+
+        def change(namespace: Namespace) -> None:
+            namespace.require_active()
+            namespace.settings.check_successor(settings)
+            namespace.set(settings)
+
+        kind = OperationKind.UPDATE_NAMESPACE
+        return await self._begin_change(
+            session,
+            actor,
+            namespace_id,
+            _Change(kind, change, resource_version, operation_id, settings.told()),
+        )
+
+    async def delete(
+        self,
+        session: AsyncSession,
+        actor: Principal,
+        namespace_id: str,
+        *,
+        resource_version: int,
+        operation_id: str | None = None,
+    ) -> AsyncOperation:
+        """Closes the namespace's door with this commit; its cell is emptied by the operation."""
+
+        def change(namespace: Namespace) -> None:
+            if namespace.is_delete_protected:
+                raise WrongState(
+                    "namespace",
+                    namespace_id,
+                    "protected from deletion",
+                    "end that by an update first",
+                )
+            if namespace.state is not NamespaceState.DELETING:
+                namespace.require_active()
+                namespace.turn(NamespaceState.DELETING)
+
+        kind = OperationKind.DELETE_NAMESPACE
+        operation = await self._begin_change(
+            session, actor, namespace_id, _Change(kind, change, resource_version, operation_id)
+        )
+        await record_change(session, ChangeKind.NAMESPACE, namespace_id)
+        return operation
+
+    async def _begin_change(
+        self, session: AsyncSession, actor: Principal, namespace_id: str, wanted: _Change
+    ) -> AsyncOperation:
+        """Applies the change and starts its operation, unless this same request already did."""
+        await locked_account(session, actor.account_id)
+        namespace = await self.get(session, actor, namespace_id)
+        action = f"namespace.{wanted.kind.removesuffix('_namespace')}"
+        require_in(actor, Access.ADMIN, action, on=namespace.ref)
+        account_id = actor.account_id
+        request = [wanted.kind, namespace_id, wanted.resource_version, *wanted.arguments]
+        operation_id = wanted.operation_id
+        if again := await self._operations.repeated(session, account_id, operation_id, request):
+            return again
+        if wanted.resource_version != namespace.resource_version:
+            raise Conflict("namespace", namespace_id, namespace.resource_version)
+        if await self._operations.unfinished(session, namespace_id) is not None:
+            raise WrongState("namespace", namespace_id, "being changed by another operation")
+        wanted.apply(namespace)
+        namespace.resource_version += 1
+        namespace.updated_at = self._now()
+        operation = self._operations.begin(
+            session,
+            account_id,
+            wanted.kind,
+            resource_id=namespace_id,
+            operation_id=operation_id,
+            request=request,
+        )
+        await self._audit.record(session, actor, action, namespace_id)
+        return operation
+
+    async def _next_generation(self, session: AsyncSession, account_id: str, name: str) -> int:
+        """Also refuses a name in use and a full account."""
+        rows = (
+            await session.execute(
+                sa.select(Namespace.name, Namespace.state, Namespace.generation).where(
+                    Namespace.account_id == account_id,
+                    sa.or_(Namespace.name == name, Namespace.state != NamespaceState.DELETED),
+                )
+            )
+        ).all()
+        live = [row.name for row in rows if row.state is not NamespaceState.DELETED]
+        if name in live:
+            raise AlreadyExists("namespace", f"{name}.{account_id}")
+        if len(live) >= NAMESPACES_PER_ACCOUNT_MAX:
+            raise LimitReached(
+                "namespaces of an account", NAMESPACES_PER_ACCOUNT_MAX, "delete one first"
+            )
+        return 1 + max((row.generation for row in rows if row.name == name), default=0)
+
+    async def _grant_to_creator(
+        self, session: AsyncSession, actor: Principal, ref: NamespaceRef
+    ) -> None:
+        """Who creates a namespace administers it, without being admin of the others."""
+        if actor.user_id is None or permits(actor, Access.ADMIN, ref):
+            return
+        session.add(
+            NamespaceGrant(user_id=actor.user_id, namespace_id=ref.id, permission=Permission.ADMIN)
+        )
+        await record_change(session, ChangeKind.USER, actor.user_id)
+
+
+def check_name(name: str) -> None:
+    if _NAME.fullmatch(name) is None:
+        raise InvalidField(
+            "name",
+            f"must have {NAME_CHARACTERS_MIN} to {NAME_CHARACTERS_MAX} lower-case letters, digits "
+            "and hyphens, begin with a letter and end with a letter or digit",
+            "choose another name",
+        )
+
+
+def _is_visible(namespace: Namespace, actor: Principal) -> bool:
+    """Account members see every namespace's settings; a scoped key sees those it is for."""
+    if namespace.account_id != actor.account_id:
+        return False
+    return permits(actor, Access.ACCOUNT_READ, None) or bool(actor.permissions(namespace.id))

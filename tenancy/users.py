@@ -1,0 +1,193 @@
+"""Users: sign-up, roles in the account, grants in namespaces."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped, mapped_column
+
+from tenancy.accounts import check_account_name, create_account, locked_account
+from tenancy.audit import AuditLog, AuditResult
+from tenancy.changes import ChangeKind, record_change
+from tenancy.database import Database, Model, stored_enum
+from tenancy.errors import InvalidField, NotFound, PermissionDenied, WrongState
+from tenancy.login_limits import LoginLimits
+from tenancy.passwords import Passwords, normalized_password
+from tenancy.randomness import Now, TokenBytes, new_uuid
+from tenancy.roles import (
+    ADMIN_OF_ALL_NAMESPACES,
+    Access,
+    AccountRole,
+    Permission,
+    Principal,
+    PrincipalKind,
+    require,
+)
+
+EMAIL_CHARACTERS_MAX = 254
+EMAIL_LOCAL_PART_CHARACTERS_MAX = 64
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_EMAIL = re.compile(
+    r"[a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+    rf"@(?:{_LABEL}\.)+{_LABEL}"
+)
+
+
+class User(Model):
+    __tablename__ = "user_login"
+    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    account_id: Mapped[str] = mapped_column(sa.ForeignKey("account.id"), index=True)
+    email: Mapped[str] = mapped_column(sa.String(EMAIL_CHARACTERS_MAX), unique=True)
+    password_hash: Mapped[str] = mapped_column(sa.String(200))
+    role: Mapped[AccountRole] = mapped_column(stored_enum(AccountRole))
+    created_at: Mapped[datetime]
+
+
+class NamespaceGrant(Model):
+    """A permission of one user in one namespace."""
+
+    __tablename__ = "namespace_grant"
+    user_id: Mapped[str] = mapped_column(sa.ForeignKey("user_login.id"), primary_key=True)
+    namespace_id: Mapped[str] = mapped_column(sa.ForeignKey("namespace.id"), primary_key=True)
+    permission: Mapped[Permission] = mapped_column(stored_enum(Permission))
+
+
+def normalized_email(email: str) -> str:
+    lowered = email.strip().lower()
+    local_part = lowered.partition("@")[0]
+    if (
+        len(lowered) > EMAIL_CHARACTERS_MAX
+        or len(local_part) > EMAIL_LOCAL_PART_CHARACTERS_MAX
+        or _EMAIL.fullmatch(lowered) is None
+    ):
+        raise InvalidField(
+            "email",
+            f"must be an address like name@example.com of at most {EMAIL_CHARACTERS_MAX} "
+            "ASCII characters",
+            "correct the address",
+        )
+    return lowered
+
+
+async def principals_of(session: AsyncSession, users: list[User]) -> dict[str, Principal]:
+    """What each user may do now, by user id."""
+    grants: dict[str, dict[str, Permission]] = {user.id: {} for user in users}
+    rows = await session.scalars(
+        sa.select(NamespaceGrant).where(NamespaceGrant.user_id.in_(grants))
+    )
+    for row in rows:
+        grants[row.user_id][row.namespace_id] = row.permission
+    return {
+        user.id: Principal(
+            PrincipalKind.USER,
+            user.id,
+            user.account_id,
+            account_role=user.role,
+            account_permission=(Permission.ADMIN if user.role in ADMIN_OF_ALL_NAMESPACES else None),
+            grants=grants[user.id],
+            user_id=user.id,
+        )
+        for user in users
+    }
+
+
+class Users:
+    """`database` serves sign-up, which keeps hashing out of its transactions."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        now: Now,
+        token_bytes: TokenBytes,
+        passwords: Passwords,
+        limits: LoginLimits,
+        audit: AuditLog,
+    ) -> None:
+        self._database = database
+        self._now = now
+        self._token_bytes = token_bytes
+        self._passwords = passwords
+        self._limits = limits
+        self._audit = audit
+
+    async def sign_up(
+        self, *, email: str, password: str, address: str, account_name: str = ""
+    ) -> None:
+        """Makes an account with this user as its owner; log in afterwards.
+
+        A known e-mail gets the same answer after the same work, so that strangers cannot ask
+        who is a customer.
+        """
+        email = normalized_email(email)
+        password = normalized_password(password)
+        check_account_name(account_name)
+        async with self._database.transaction() as session:
+            await self._limits.admit(session, email=email, address=address)
+        password_hash = await self._passwords.hash(password)
+        async with self._database.transaction() as session:
+            known = (await session.scalars(sa.select(User).where(User.email == email))).first()
+            if known is not None:
+                actor = (await principals_of(session, [known]))[known.id]
+                await self._audit.record(
+                    session, actor, "user.sign_up", known.id, result=AuditResult.DENIED
+                )
+                return
+            now = self._now()
+            account = await create_account(
+                session, created_at=now, token_bytes=self._token_bytes, name=account_name
+            )
+            user = User(
+                id=new_uuid(self._token_bytes),
+                account_id=account.id,
+                email=email,
+                password_hash=password_hash,
+                role=AccountRole.OWNER,
+                created_at=now,
+            )
+            session.add(user)
+            await session.flush()
+            actor = (await principals_of(session, [user]))[user.id]
+            await self._audit.record(session, actor, "user.sign_up", account.id, user.id)
+
+    async def get(self, session: AsyncSession, actor: Principal, user_id: str) -> User:
+        require(actor, Access.ACCOUNT_READ, "user.get", target=user_id)
+        return await self._of_account(session, actor.account_id, user_id)
+
+    async def visible_to(self, session: AsyncSession, actor: Principal) -> list[User]:
+        """All users of the account, by e-mail."""
+        require(actor, Access.ACCOUNT_READ, "user.list", target=actor.account_id)
+        query = sa.select(User).where(User.account_id == actor.account_id).order_by(User.email)
+        return list(await session.scalars(query))
+
+    async def set_role(
+        self, session: AsyncSession, actor: Principal, user_id: str, role: AccountRole
+    ) -> User:
+        """Only an owner makes or unmakes an owner, and the last owner stays one."""
+        action = "user.set_role"
+        require(actor, Access.ACCOUNT_WRITE, action, target=user_id)
+        await locked_account(session, actor.account_id)
+        user = await self._of_account(session, actor.account_id, user_id)
+        if AccountRole.OWNER in (user.role, role) and actor.account_role is not AccountRole.OWNER:
+            raise PermissionDenied(action, user_id, "ask an account owner")
+        if user.role is AccountRole.OWNER and role is not AccountRole.OWNER:
+            owners = await session.scalar(
+                sa.select(sa.func.count())
+                .select_from(User)
+                .where(User.account_id == user.account_id, User.role == AccountRole.OWNER)
+            )
+            if owners == 1:
+                raise WrongState("user", user_id, "the account's last owner")
+        user.role = role
+        await record_change(session, ChangeKind.USER, user.id)
+        await self._audit.record(session, actor, action, user.id)
+        return user
+
+    async def _of_account(self, session: AsyncSession, account_id: str, user_id: str) -> User:
+        user = await session.get(User, user_id)
+        if user is None or user.account_id != account_id:
+            raise NotFound("user", user_id)
+        return user
