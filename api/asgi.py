@@ -1,0 +1,294 @@
+"""The HTTP door: raw ASGI from the descriptors' routes to the dispatcher and back.
+
+What it does not own, pages and the control plane's own routes, goes to the fallback application.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from itertools import count
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+from api.authentication import Authenticator
+from api.catalogue import CATALOGUE, METHODS, POLL_SECONDS, SERVICES
+from api.dispatch import Dispatcher, Method, methods
+from api.docs import PAGE_HEADERS, Pages
+from api.errors import ErrorAnswer, status_of
+from api.open_calls import OpenCalls, Receive
+from api.openapi import openapi
+from api.transports.errors import (
+    AccessChanged,
+    BodyTooLarge,
+    ClientGone,
+    InvalidHeader,
+    UnknownPath,
+    UnsupportedEncoding,
+    WrongVerb,
+)
+from api.transports.http_binding import MediaType, answer_type, bind
+from api.transports.http_fields import door_parameters
+from api.transports.http_rule import Match, Route, Router, derive_routes
+from api.transports.json_codec import JsonCodec
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+BODY_BYTES_MAX = 4 * 1024 * 1024
+REQUEST_ID_CHARACTERS_MAX = 128
+
+OWN_PREFIXES = (
+    b"/api/v1/namespaces/",
+    b"/cloud/",
+    b"/cluster/",
+    b"/temporal.api.",
+    b"/perdure.api.",
+)
+"""Paths that are nobody else's: what has no route here does not exist."""
+
+SHARED_PREFIX = b"/namespaces/"
+"""The console has its pages where the published API has its short paths."""
+
+_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,%d}" % REQUEST_ID_CHARACTERS_MAX)
+_GRPC_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_UNIT_SECONDS = {b"H": 3600, b"M": 60, b"S": 1, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_READS = frozenset({"GET", "HEAD"})
+_JSON_HEADER = (b"content-type", b"application/json")
+_PROTOBUF_HEADER = (b"content-type", b"application/x-protobuf")
+_ANSWER_HEADERS: Headers = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+
+
+class _Exchange(NamedTuple):
+    """One call's ends, and how its caller wants to be answered."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    headers: Mapping[bytes, bytes]
+    request_id: bytes
+
+    @property
+    def is_head(self) -> bool:
+        return bool(self.scope["method"] == "HEAD")
+
+
+class HttpDoor:
+    """An ASGI application. It refuses to be built while a route has no row in the catalogue.
+
+    `extra_openapi` gives the OpenAPI document of what the fallback serves, to be listed as well.
+    """
+
+    def __init__(
+        self,
+        *,
+        dispatcher: Dispatcher,
+        authenticator: Authenticator,
+        open_calls: OpenCalls,
+        fallback: ASGIApp | None = None,
+        extra_openapi: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._authenticator = authenticator
+        self._open_calls = open_calls
+        self._fallback = fallback
+        routes = derive_routes(SERVICES)
+        self._router = Router(routes)
+        self._methods = _of_routes(routes)
+        self._codec = JsonCodec()
+        self._pages = Pages(lambda: openapi(routes, extra_openapi))
+        self._id_prefix = token_hex(6).encode()
+        self._ids = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if self._fallback is not None:
+                await self._fallback(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        raw_path: bytes = scope["raw_path"]
+        if raw_path.startswith(SHARED_PREFIX) and _wants_page(headers) and self._fallback:
+            await self._fallback(scope, receive, send)
+            return
+        exchange = _Exchange(scope, receive, send, headers, self._request_id(headers))
+        verb = "GET" if exchange.is_head else scope["method"]
+        try:
+            match = self._router.match(verb, raw_path)
+            if match is None:
+                await self._unrouted(exchange, verb, raw_path)
+                return
+            await self._answer(exchange, match)
+        except ClientGone:
+            return
+        except Exception as error:
+            await self._refuse(exchange, error)
+
+    async def _answer(self, exchange: _Exchange, match: Match) -> None:
+        scope, headers = exchange.scope, exchange.headers
+        method = self._methods[match.route.method_full_name]
+        scope["rpc_method"] = method.name
+        query: bytes = scope["query_string"]
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        body = await _read_body(exchange)
+        media, timeout_seconds = _wishes(method, headers, query, content_type)
+        principal = await self._authenticator.authenticate(
+            headers, is_write=scope["method"] not in _READS
+        )
+        request = bind(
+            match,
+            body,
+            query,
+            method.request_type,
+            codec=self._codec,
+            content_type=content_type,
+        )
+        hint = headers.get(b"temporal-namespace")
+        if hint is not None and hint.decode("latin-1") != getattr(request, "namespace", ""):
+            raise InvalidHeader("temporal-namespace", "names another namespace than the call")
+        try:
+            response = await self._open_calls.run(
+                self._dispatcher.dispatch(method, request, principal, timeout_seconds),
+                caller_id="" if principal is None else principal.id,
+                receive=exchange.receive,
+                timeout_seconds=timeout_seconds,
+            )
+        except AccessChanged:
+            # A credential that is gone says so by itself; any other may simply call again.
+            self._authenticator.forget(headers)
+            await self._authenticator.authenticate(headers, is_write=False)
+            raise
+        if media.is_protobuf:
+            await _send(exchange, 200, [_PROTOBUF_HEADER], response)
+            return
+        message = method.response_type.FromString(response)
+        text = self._codec.encode(message, shorthand=media.shorthand, pretty=media.pretty)
+        await _send(exchange, 200, [_JSON_HEADER], text)
+
+    async def _unrouted(self, exchange: _Exchange, verb: str, raw_path: bytes) -> None:
+        """Documents, paths with other verbs, and what is left to the fallback."""
+        verbs = self._router.verbs(raw_path)
+        if not verbs:
+            if verb == "GET" and (page := self._pages.get(raw_path)) is not None:
+                await _send(exchange, 200, page.headers, page.content, fixed=PAGE_HEADERS)
+            elif self._fallback is not None and not raw_path.startswith(OWN_PREFIXES):
+                await self._fallback(exchange.scope, exchange.receive, exchange.send)
+            else:
+                raise UnknownPath(verb, raw_path.decode("latin-1"))
+            return
+        allowed = {*verbs, "OPTIONS"} | ({"HEAD"} if "GET" in verbs else set())
+        if verb != "OPTIONS":
+            raise WrongVerb(verb, allowed)
+        await _send(exchange, 200, [(b"allow", ", ".join(sorted(allowed)).encode())], b"")
+
+    async def _refuse(self, exchange: _Exchange, error: Exception) -> None:
+        answer = status_of(error)
+        if answer.is_our_fault:
+            extra = {
+                "method": exchange.scope.get("rpc_method", ""),
+                "request_id": exchange.request_id.decode(),
+            }
+            logger.error("call_failed", exc_info=error, extra=extra)
+        accept = exchange.headers.get(b"accept", b"").decode("latin-1")
+        content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
+        media = answer_type(accept, content_type)
+        await _send(exchange, answer.http_status, *_written(answer, media))
+
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """The caller's own id for this call, or a new one."""
+        given = headers.get(b"x-request-id")
+        if given is not None and _REQUEST_ID.fullmatch(given):
+            return given
+        return b"%s-%x" % (self._id_prefix, next(self._ids))
+
+
+def _of_routes(routes: Iterable[Route]) -> dict[str, Method]:
+    known = methods(CATALOGUE, METHODS)
+    return {route.method_full_name: known[route.method_full_name] for route in routes}
+
+
+def _wants_page(headers: Mapping[bytes, bytes]) -> bool:
+    return b"text/html" in headers.get(b"accept", b"") or b"hx-request" in headers
+
+
+async def _read_body(exchange: _Exchange) -> bytes:
+    length = exchange.headers.get(b"content-length", b"")
+    if length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
+        raise BodyTooLarge(BODY_BYTES_MAX)
+    encoding = exchange.headers.get(b"content-encoding", b"identity")
+    if encoding.lower() != b"identity":
+        raise UnsupportedEncoding(encoding.decode("latin-1"))
+    chunks: list[bytes] = []
+    size_bytes, is_more = 0, True
+    while is_more:
+        message = await exchange.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        is_more = message.get("more_body", False)
+        size_bytes += len(chunk)
+        if size_bytes > BODY_BYTES_MAX:
+            raise BodyTooLarge(BODY_BYTES_MAX)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _wishes(
+    method: Method, headers: Mapping[bytes, bytes], query: bytes, content_type: str
+) -> tuple[MediaType, float]:
+    """How the answer is to be written, and how long its caller waits for it."""
+    media = answer_type(headers.get(b"accept", b"").decode("latin-1"), content_type)
+    wished = door_parameters(query)
+    if not media.is_protobuf or wished.pretty or wished.no_shorthand:
+        media = MediaType(
+            pretty=media.pretty or wished.pretty,
+            shorthand=media.shorthand and not wished.no_shorthand,
+        )
+    if wished.timeout_seconds is not None:
+        return media, min(wished.timeout_seconds, POLL_SECONDS)
+    header = headers.get(b"grpc-timeout")
+    if header is None:
+        return media, method.row.timeout_seconds
+    parts = _GRPC_TIMEOUT.fullmatch(header)
+    if parts is None:
+        raise InvalidHeader("grpc-timeout", "must be a number and one of H M S m u n, as in 20S")
+    return media, min(int(parts[1]) * _UNIT_SECONDS[parts[2]], POLL_SECONDS)
+
+
+def _written(answer: ErrorAnswer, media: MediaType) -> tuple[Headers, bytes]:
+    headers: Headers = [(k.encode(), v.encode("latin-1")) for k, v in answer.headers.items()]
+    if media.is_protobuf:
+        return [_PROTOBUF_HEADER, *headers], answer.status.SerializeToString()
+    return [_JSON_HEADER, *headers], answer.json(pretty=media.pretty)
+
+
+async def _send(
+    exchange: _Exchange,
+    status: int,
+    headers: Headers,
+    body: bytes,
+    *,
+    fixed: Headers = _ANSWER_HEADERS,
+) -> None:
+    await exchange.send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [
+                *headers,
+                (b"content-length", b"%d" % len(body)),
+                (b"x-request-id", exchange.request_id),
+                *fixed,
+            ],
+        }
+    )
+    content = b"" if exchange.is_head else body
+    await exchange.send({"type": "http.response.body", "body": content})

@@ -1,0 +1,89 @@
+"""Who calls: an API key in the Authorization header, or a console session in a cookie."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from api.transports.errors import InvalidHeader
+from tenancy import Principal, Visit
+
+SESSION_COOKIE = "perdure_session"
+CSRF_HEADER = b"x-csrf-token"
+
+RECENT_KEY_SECONDS = 1.0
+"""How long an accepted key is not looked up again; revocation has 5 seconds in all."""
+
+RECENT_KEY_COUNT_MAX = 10_000
+
+KeyLookup = Callable[[str], Principal]
+SessionLookup = Callable[[str], Awaitable[Visit]]
+KeyUsed = Callable[[str], None]
+
+
+class Authenticator:
+    """`keys` must answer from memory. `key_used` is told the id of each key that it accepts."""
+
+    def __init__(
+        self,
+        *,
+        keys: KeyLookup,
+        sessions: SessionLookup,
+        key_used: KeyUsed | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._keys = keys
+        self._sessions = sessions
+        self._key_used = key_used
+        self._monotonic = monotonic
+        self._recent: dict[bytes, tuple[Principal, float]] = {}
+
+    async def authenticate(
+        self, headers: Mapping[bytes, bytes], *, is_write: bool
+    ) -> Principal | None:
+        """The caller; None if the call carries no credential. Raises Unauthenticated.
+
+        A session's writes must also carry the session's own token, because browsers attach
+        cookies to calls that other pages make.
+        """
+        authorization = headers.get(b"authorization")
+        if authorization is not None:
+            return self._by_key(authorization)
+        cookies = headers.get(b"cookie")
+        token = None if cookies is None else session_token(cookies.decode("latin-1"))
+        if token is None:
+            return None
+        visit = await self._sessions(token)
+        if is_write:
+            visit.check_csrf(headers.get(CSRF_HEADER, b"").decode("latin-1"))
+        return visit.principal
+
+    def forget(self, headers: Mapping[bytes, bytes]) -> None:
+        """Looks the credential of these headers up anew when it comes again."""
+        self._recent.pop(headers.get(b"authorization", b""), None)
+
+    def _by_key(self, authorization: bytes) -> Principal:
+        recent = self._recent.get(authorization)
+        now = self._monotonic()
+        if recent is not None and now < recent[1]:
+            return recent[0]
+        scheme, _, text = authorization.decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            raise InvalidHeader("authorization", "must be `Bearer <API key>`")
+        self._recent.pop(authorization, None)
+        principal = self._keys(text.strip())
+        if self._key_used is not None:
+            self._key_used(principal.id)
+        if len(self._recent) >= RECENT_KEY_COUNT_MAX:
+            self._recent.clear()
+        self._recent[authorization] = (principal, now + RECENT_KEY_SECONDS)
+        return principal
+
+
+def session_token(cookies: str) -> str | None:
+    """The session's token in a Cookie header."""
+    for pair in cookies.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == SESSION_COOKIE:
+            return value
+    return None

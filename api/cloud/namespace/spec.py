@@ -1,0 +1,79 @@
+"""The part of a NamespaceSpec that this cloud offers, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from temporalio.api.cloud.namespace.v1 import ApiKeyAuthSpec, LifecycleSpec, NamespaceSpec
+
+from api.cloud.region.regions import REGION_ID
+from api.transports.errors import NotServed
+from tenancy import InvalidField, Namespace, NamespaceSettings, SearchAttributeType
+
+UNOFFERED = (
+    "mtls_auth",
+    "codec_server",
+    "high_availability",
+    "connectivity_rule_ids",
+    "capacity_spec",
+    "replicas",
+    "fairness",
+)
+"""Fields that nothing here would honour: accepting them would be a lie."""
+
+TYPES: Mapping[SearchAttributeType, NamespaceSpec.SearchAttributeType.ValueType] = {
+    SearchAttributeType.TEXT: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_TEXT,
+    SearchAttributeType.KEYWORD: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_KEYWORD,
+    SearchAttributeType.INT: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_INT,
+    SearchAttributeType.DOUBLE: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_DOUBLE,
+    SearchAttributeType.BOOL: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_BOOL,
+    SearchAttributeType.DATETIME: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_DATETIME,
+    SearchAttributeType.KEYWORD_LIST: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_KEYWORD_LIST,
+}
+_TYPES_BY_NUMBER: Mapping[int, SearchAttributeType] = {it: type for type, it in TYPES.items()}
+_NOTHING = NamespaceSpec()
+
+
+def settings_of(spec: NamespaceSpec) -> NamespaceSettings:
+    """Raises InvalidField, or NotServed for what this cloud does not offer."""
+    for name in UNOFFERED:
+        if getattr(spec, name) != getattr(_NOTHING, name):
+            raise NotServed(f"spec.{name}")
+    if list(spec.regions) not in ([], [REGION_ID]):
+        raise InvalidField("spec.regions", f"must be {REGION_ID!r}", "leave it out")
+    if spec.HasField("api_key_auth") and not spec.api_key_auth.enabled:
+        raise InvalidField(
+            "spec.api_key_auth.enabled", "must be true: nothing else opens it", "leave it out"
+        )
+    if spec.custom_search_attributes:
+        raise InvalidField(
+            "spec.custom_search_attributes", "is no longer read", "use spec.search_attributes"
+        )
+    return NamespaceSettings(
+        spec.retention_days,
+        {name: _type_of(name, number) for name, number in spec.search_attributes.items()},
+        spec.lifecycle.enable_delete_protection,
+    )
+
+
+def spec_message(namespace: Namespace) -> NamespaceSpec:
+    settings = namespace.settings
+    return NamespaceSpec(
+        name=namespace.name,
+        regions=[REGION_ID],
+        retention_days=settings.retention_days,
+        api_key_auth=ApiKeyAuthSpec(enabled=True),
+        search_attributes={name: TYPES[type] for name, type in settings.search_attributes.items()},
+        lifecycle=LifecycleSpec(enable_delete_protection=settings.is_delete_protected),
+    )
+
+
+def _type_of(name: str, number: int) -> SearchAttributeType:
+    type = _TYPES_BY_NUMBER.get(number)
+    if type is None:
+        raise InvalidField(
+            f"spec.search_attributes[{name!r}]",
+            "has no type that this cloud knows",
+            f"use one of {', '.join(SearchAttributeType)}",
+        )
+    return type

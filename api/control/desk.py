@@ -1,0 +1,77 @@
+"""What the routes of the control plane work with, and who asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from api.authentication import Authenticator, session_token
+from api.transports.errors import MissingCredential
+from tenancy import (
+    ControlPlane,
+    Database,
+    Principal,
+    Unauthenticated,
+    UnauthenticatedReason,
+    Visit,
+)
+from tenancy.randomness import Now
+
+_READS = frozenset({"GET", "HEAD"})
+_SAME_SITE = frozenset({b"same-origin", b"same-site", b"none"})
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    control: ControlPlane
+    database: Database
+    authenticator: Authenticator
+    now: Now
+
+
+def desk_of(request: Request) -> Desk:
+    desk = request.app.state.desk
+    assert isinstance(desk, Desk)
+    return desk
+
+
+def client_address(request: Request) -> str:
+    """The caller's address, for limits by address; a socket without one counts as one caller."""
+    return "" if request.client is None else request.client.host
+
+
+def check_origin(request: Request) -> None:
+    """Raises Unauthenticated for what another site's page sends in a visitor's name.
+
+    Requests that carry no session yet have no token that could be checked.
+    """
+    headers = dict(request.scope["headers"])
+    origin = headers.get(b"origin")
+    host = headers.get(b"host", b"")
+    is_foreign = origin is not None and urlsplit(origin).netloc != host
+    if is_foreign or headers.get(b"sec-fetch-site", b"none") not in _SAME_SITE:
+        raise Unauthenticated(UnauthenticatedReason.FOREIGN_PAGE)
+
+
+async def caller_of(request: Request) -> Principal:
+    """By API key or session; raises MissingCredential and Unauthenticated."""
+    principal = await desk_of(request).authenticator.authenticate(
+        dict(request.scope["headers"]), is_write=request.method not in _READS
+    )
+    if principal is None:
+        raise MissingCredential
+    return principal
+
+
+async def visit_of(request: Request) -> Visit:
+    """The session behind the cookie; its own token must come with what changes something."""
+    token = session_token(request.headers.get("cookie", ""))
+    if token is None:
+        raise Unauthenticated(UnauthenticatedReason.NO_SESSION)
+    visit = await desk_of(request).control.sessions.resume(token)
+    if request.method not in _READS:
+        check_origin(request)
+        visit.check_csrf(request.headers.get("x-csrf-token", ""))
+    return visit

@@ -1,0 +1,73 @@
+"""Logs on standard error: JSON lines, or short lines where a person watches.
+
+Only listed fields leave the process, so that no payload, key or e-mail does by accident.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+FIELDS = (
+    "cell_id",
+    "dropped",
+    "error",
+    "key_id",
+    "method",
+    "namespace_id",
+    "namespace_ids",
+    "node",
+    "operation_id",
+    "request_id",
+    "run_id",
+    "sequence",
+    "shard_id",
+    "shard_ids",
+    "task",
+    "why",
+)
+QUIET_LOGGERS = ("uvicorn", "httpx", "httpcore", "aiosqlite", "asyncio", "alembic")
+"""Others' loggers, which tell of every step at INFO."""
+
+
+class JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        told: dict[str, Any] = {
+            "at": _at(record).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+            **_fields(record),
+        }
+        if record.exc_info:
+            told["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(told, default=str)
+
+
+class ShortLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
+        line = f"{_at(record):%H:%M:%S} {record.levelname.lower():7} {record.getMessage()}{fields}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+def set_up_logs(*, is_quiet: bool, stream: TextIO | None = None) -> None:
+    stream = sys.stderr if stream is None else stream
+    lines = logging.StreamHandler(stream)
+    lines.setFormatter(ShortLines() if stream.isatty() else JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [lines]
+    root.setLevel(logging.WARNING if is_quiet else logging.INFO)
+    for name in QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _at(record: logging.LogRecord) -> datetime:
+    return datetime.fromtimestamp(record.created, UTC)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: vars(record)[name] for name in FIELDS if name in vars(record)}

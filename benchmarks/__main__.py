@@ -1,0 +1,47 @@
+"""python -m benchmarks NAME [--json FILE] [--quick]: measure, print a table, write the figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+import uvloop
+
+from benchmarks.report import Record, document, table
+from benchmarks.servers import ServerFailed
+from benchmarks.windows import Plan
+
+NAMES = ("floor", "hello", "chain5", "wide", "signals", "ack")
+# Not the system's temporary folder: that may be memory, where a flush to disk costs nothing.
+DATA = Path(__file__).parent.parent / ".data"
+
+
+def main() -> int:
+    """Exit status 0: every result was right; 1: some were not; 2: a server did not come up."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("name", choices=NAMES)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    parser.add_argument("--quick", action="store_true", help="about 10 s; for a first look")
+    arguments = parser.parse_args()
+    plan = Plan.quick() if arguments.quick else Plan.full()
+    scenario = import_module(f"benchmarks.scenarios.{arguments.name}")
+    DATA.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=DATA) as folder:
+        try:
+            rows: list[Record] = uvloop.run(scenario.run(Path(folder), plan))
+        except ServerFailed as error:
+            print(error, file=sys.stderr)
+            return 2
+    print(table(rows))
+    if arguments.json:
+        figures = document(arguments.name, rows)
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+    return 1 if any(row["errors"] or row["lost"] or row["duplicates"] for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

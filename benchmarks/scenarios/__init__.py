@@ -1,0 +1,1 @@
+"""One module per benchmark; each promises `async def run(data, plan) -> list[Record]`."""

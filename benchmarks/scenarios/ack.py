@@ -1,0 +1,13 @@
+"""ack: hello, but the latency is the time until the start is acknowledged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.report import Record
+from benchmarks.scenarios.beside_floor import run_sequence
+from benchmarks.windows import Plan
+
+
+async def run(data: Path, plan: Plan) -> list[Record]:
+    return await run_sequence("ack", data, plan, activities=1, ack_only=True)

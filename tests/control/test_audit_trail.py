@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from api import audit_trail
+from api.audit_trail import AuditTrail
+from api.dispatch import Act
+from api.installation import installation
+from tenancy import AuditRecord, AuditResult, ControlPlane, Database, Passwords, Principal, migrate
+from tests.control.visitor import PASSWORD
+
+
+class World:
+    """A control plane with one account, and its trail."""
+
+    def __init__(self, database: Database, control: ControlPlane, owner: Principal) -> None:
+        self.database = database
+        self.control = control
+        self.owner = owner
+        self.trail = AuditTrail(control, database)
+
+    async def count(self) -> int:
+        async with self.database.reading() as session:
+            return await self.control.audit.verify_chain(session, self.owner.account_id)
+
+    def act(self, *, is_denied: bool = False) -> Act:
+        return Act(self.owner, "TerminateWorkflowExecution", ("ns-1", "wf-1"), is_denied)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    with installation(tmp_path) as held:
+        await migrate(held.database_url)
+        database = Database(held.database_url)
+        passwords = Passwords(token_bytes=os.urandom, memory_kib=8, passes=1)
+        control = ControlPlane(
+            database,
+            now=lambda: datetime.now(UTC),
+            token_bytes=os.urandom,
+            pepper=held.secrets.pepper,
+            passwords=passwords,
+            cell="cell-1",
+        )
+        person = {"email": "ada@example.com", "password": PASSWORD, "address": "192.0.2.1"}
+        await control.users.sign_up(**person)
+        opened = await control.sessions.log_in(**person)
+        yield World(database, control, opened.principal)
+        passwords.close()
+        await database.aclose()
+
+
+async def test_acts_reach_the_log_in_their_order(world: World) -> None:
+    before = await world.count()
+    world.trail.note(world.act())
+    world.trail.note(world.act(is_denied=True))
+    assert world.trail.noted.is_set()
+    await world.trail.write()
+    assert await world.count() == before + 2
+    async with world.database.reading() as session:
+        query = sa.select(AuditRecord.result).order_by(AuditRecord.sequence.desc()).limit(2)
+        results = (await session.scalars(query)).all()
+    assert list(results) == [AuditResult.DENIED, AuditResult.ACCEPTED]
+
+
+async def test_acts_that_could_not_be_written_are_kept(world: World) -> None:
+    before = await world.count()
+    world.trail.note(world.act())
+    async with world.database.transaction() as session:
+        await session.execute(sa.text("ALTER TABLE audit_record RENAME TO away"))
+    with pytest.raises(sa.exc.OperationalError):
+        await world.trail.write()
+    async with world.database.transaction() as session:
+        await session.execute(sa.text("ALTER TABLE away RENAME TO audit_record"))
+    await world.trail.write()
+    assert await world.count() == before + 1
+
+
+async def test_beyond_the_limit_acts_are_dropped_and_that_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, allow_log: Callable[..., None]
+) -> None:
+    allow_log("audit_records_dropped")
+    monkeypatch.setattr(audit_trail, "ACTS_WAITING_MAX", 2)
+    before = await world.count()
+    for _ in range(3):
+        world.trail.note(world.act())
+    await world.trail.write()
+    assert await world.count() == before + 2

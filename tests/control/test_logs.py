@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from api.logs import set_up_logs
+
+
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    set_up_logs(is_quiet=False, stream=stream)
+    yield stream
+    root.handlers[:], root.level = handlers, level
+
+
+def test_a_line_holds_the_event_and_listed_fields_only(stream: io.StringIO) -> None:
+    logging.getLogger("door").info("call_ended", extra={"run_id": "r-1", "password": "hunter2"})
+    told = json.loads(stream.getvalue())
+    assert (told["event"], told["level"], told["logger"]) == ("call_ended", "info", "door")
+    assert told["run_id"] == "r-1"
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_an_exception_stays_on_its_line(stream: io.StringIO) -> None:
+    logging.getLogger("door").info("call_failed", exc_info=ZeroDivisionError("why"))
+    (line,) = stream.getvalue().splitlines()
+    assert "ZeroDivisionError: why" in json.loads(line)["traceback"]
+
+
+def test_a_person_reads_short_lines(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> None:
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    set_up_logs(is_quiet=False, stream=stream)
+    logging.getLogger("door").info("shard_taken", extra={"shard_id": 3})
+    assert stream.getvalue().rstrip().endswith("shard_taken shard_id=3")
+
+
+def test_quiet_means_warnings_and_worse(stream: io.StringIO) -> None:
+    set_up_logs(is_quiet=True, stream=stream)
+    logging.getLogger("door").info("shard_taken")
+    assert stream.getvalue() == ""

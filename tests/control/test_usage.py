@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.control.visitor import Site, Visitor
+
+COST = "/api/v1/usage/cost"
+
+
+async def counted(visitor: Visitor, actions: int) -> Any:
+    """The month's cost once that many Actions are collected."""
+    async with asyncio.timeout(20):
+        while True:
+            told = await visitor.get(COST)
+            if told["actions"] >= actions:
+                return told
+            await asyncio.sleep(0)
+
+
+async def test_a_start_is_one_action_on_the_bill_and_in_the_ledger(site: Site) -> None:
+    owner = await site.owner()
+    name = await owner.namespace()
+    await owner.post(
+        f"/api/v1/namespaces/{name}/workflows/wf-1",
+        {"workflowType": {"name": "hello"}, "taskQueue": {"name": "q"}},
+    )
+    told = await counted(owner, 1)
+    assert told["actions"] == 1
+    (share,) = told["by_namespace"]
+    assert (share["name"], share["cost"]) == (name, "0.00005000")
+    (row,) = (await owner.get("/api/v1/usage", namespace=name))["usage"]
+    assert (row["action"], row["workflowType"], row["taskQueue"], row["count"]) == (
+        "start_workflow",
+        "hello",
+        "q",
+        1,
+    )
+    (summary,) = (await owner.get("/cloud/usage"))["summaries"]
+    (group,) = summary["recordGroups"]
+    assert summary["incomplete"]
+    assert group["groupBys"][0]["value"] == name
+    assert group["records"][0]["value"] == 1.0
+
+
+async def test_another_accounts_usage_does_not_exist(site: Site) -> None:
+    ada, bob = await site.owner(), await site.owner()
+    name = await ada.namespace()
+    assert (await bob.call("GET", "/api/v1/usage", namespace=name)).status_code == 404
+    assert (await bob.get(COST))["actions"] == 0
+
+
+@pytest.mark.parametrize("month", ["2026", "2026-13", "2099-01", "2025-12"])
+async def test_a_month_that_is_none_is_refused(site: Site, month: str) -> None:
+    owner = await site.owner()
+    refused = await owner.call("GET", COST, month=month)
+    assert refused.status_code == 400
+    assert "month" in refused.json()["message"]
+
+
+async def test_an_earlier_month_is_told_whole(site: Site) -> None:
+    owner = await site.owner()
+    told = await owner.get(COST, month="2026-01")
+    assert (told["period_start"], told["as_of"]) == (
+        "2026-01-01T00:00:00Z",
+        "2026-01-31T23:59:59.999999Z",
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"startTimeInclusive": "2026-01-01T01:00:00Z"},
+        {"startTimeInclusive": "2000-01-01T00:00:00Z"},
+        {"endTimeExclusive": "2000-01-01T00:00:00Z"},
+    ],
+)
+async def test_usage_is_told_by_whole_days_of_the_last_ninety(
+    site: Site, query: dict[str, str]
+) -> None:
+    owner = await site.owner()
+    assert (await owner.call("GET", "/cloud/usage", **query)).status_code == 400

@@ -1,0 +1,96 @@
+"""Clients of the cloud under test: a browser with a session, a program with a key."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from api.composition import Cloud
+
+ADDRESS = "http://cloud.test"
+PASSWORD = "correct horse battery"
+LOOKS_MAX = 2_000
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Visitor:
+    """One client; what it may do comes with its headers and cookies."""
+
+    http: httpx.AsyncClient
+    account_id: str = ""
+    email: str = ""
+
+    @property
+    def credentials(self) -> Json:
+        return {"email": self.email, "password": PASSWORD}
+
+    async def call(self, verb: str, path: str, body: Any = None, **query: str) -> httpx.Response:
+        return await self.http.request(verb, path, json=body, params=query)
+
+    async def get(self, path: str, **query: str) -> Any:
+        return _told(await self.call("GET", path, **query))
+
+    async def post(self, path: str, body: Any = None) -> Any:
+        return _told(await self.call("POST", path, body))
+
+    async def finished(self, operation: Json) -> Json:
+        """The operation once it has ended."""
+        for _ in range(LOOKS_MAX):
+            told = await self.get(f"/cloud/operations/{operation['id']}")
+            found: Json = told["asyncOperation"]
+            if found["state"] not in ("STATE_PENDING", "STATE_IN_PROGRESS"):
+                return found
+        raise AssertionError(f"the operation did not end: {found}")
+
+    async def namespace(self, name: str = "orders") -> str:
+        """The full name of a new, active one."""
+        made = await self.post("/cloud/namespaces", {"spec": {"name": name, "retentionDays": 7}})
+        assert (await self.finished(made["asyncOperation"]))["state"] == "STATE_FULFILLED"
+        full_name: str = made["namespace"]
+        return full_name
+
+    async def key(self, **scope: Any) -> str:
+        """A key of this visitor; all that it may do itself unless a scope is given."""
+        if scope:
+            made = await self.post("/api/v1/api-keys", {"name": "ci", **scope})
+        else:
+            made = await self.post("/cloud/api-keys", {"spec": {"displayName": "ci"}})
+        token: str = made["token"]
+        return token
+
+
+class Site:
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self._numbers = itertools.count(1)
+
+    def new_email(self) -> str:
+        return f"ada-{next(self._numbers)}@example.com"
+
+    def stranger(self, **headers: str) -> Visitor:
+        """At an address of its own, as limits count by address."""
+        high, low = divmod(next(self._numbers), 256)
+        transport = httpx.ASGITransport(app=self.cloud.app, client=(f"10.0.{high}.{low}", 1))
+        return Visitor(httpx.AsyncClient(transport=transport, base_url=ADDRESS, headers=headers))
+
+    def program(self, key: str) -> Visitor:
+        return self.stranger(Authorization=f"Bearer {key}")
+
+    async def owner(self) -> Visitor:
+        """The owner of a new account, logged in as a browser is."""
+        visitor = self.stranger()
+        visitor.email = self.new_email()
+        told = await visitor.post("/api/v1/sign-up", visitor.credentials)
+        visitor.http.headers["X-CSRF-Token"] = told["csrf_token"]
+        visitor.account_id = told["account_id"]
+        return visitor
+
+
+def _told(response: httpx.Response) -> Any:
+    assert response.is_success, (response.status_code, response.text)
+    return response.json() if response.content else None
