@@ -18,6 +18,7 @@ from api.audit_trail import AuditTrail
 from api.authentication import Authenticator
 from api.cell_link import CellLink
 from api.cloud import CloudService, Services
+from api.complete_tasks import offering_complete_tasks
 from api.control import Desk, control_app
 from api.dispatch import Dispatcher
 from api.front import fallback
@@ -145,7 +146,7 @@ def _assemble(parts: _Parts, console_address: str, telemetry: Telemetry | None) 
     control.snapshot.on_revoked(open_calls.revoke)
     services = Services(control, database, now, parts.provision.set, console_address)
     dispatcher = Dispatcher(
-        cell=cell,
+        cell=offering_complete_tasks(cell),
         control=CloudService(services).answer,
         namespaces=control.snapshot.resolve,
         audit=parts.trail.note,
