@@ -52,9 +52,11 @@ async def handle(
 
 
 def summaries(queues: Iterable[TaskQueue]) -> list[TaskQueueSummary]:
-    """What a node knows of its queues."""
+    """What a node knows of its queues; those of one worker alone are not told."""
     found = []
     for queue in queues:
+        if queue.is_sticky:
+            continue
         pollers = queue.pollers()
         summary = TaskQueueSummary(
             name=queue.key.name,

@@ -33,6 +33,8 @@ class TaskQueue:
 
     def __init__(self, key: QueueKey, env: Env, start: Start) -> None:
         self.key = key
+        self.is_sticky = False
+        """Whether one worker alone polls it, for what it remembers."""
         self._env = env
         self._start = start
         self._pollers: deque[Poller] = deque()
@@ -143,6 +145,7 @@ class TaskQueue:
 
     def _enter(self, info: PollerInfo) -> Poller:
         self._saw(info.identity)
+        self.is_sticky = info.sticky
         poller = Poller(info, asyncio.get_running_loop().create_future())
         self._pollers.append(poller)
         self._match()

@@ -93,6 +93,10 @@ class Where:
         attribute, sign, value = condition.attribute, condition.operator, condition.value
         if sign == "!=":
             return f"(NOT {self._compare(Compare(attribute, '=', value))})"
+        if sign == "STARTS_WITH" and not isinstance(value, str):
+            return UNKNOWN
+        if sign == "=" and attribute.text and not attribute.keyword_list and isinstance(value, str):
+            return self._test(attribute, (value,), lambda text: self._has_words(text, value))
         return self._test(attribute, (value,), lambda operand: self._sign(operand, sign, value))
 
     def _between(self, condition: Between) -> str:
@@ -113,7 +117,7 @@ class Where:
 
     def _in(self, condition: In) -> str:
         attribute, values = condition.attribute, condition.values
-        if attribute.text:
+        if attribute.text and values:
             return self._condition(Or(tuple(Compare(attribute, "=", value) for value in values)))
         texts = [value for value in values if isinstance(value, str)]
         numbers = [value for value in values if not isinstance(value, str)]
@@ -126,6 +130,9 @@ class Where:
 
     def _one_of(self, values: Sequence[Value], operand: str) -> str:
         return f"{operand} IN ({', '.join(map(self._bind, values))})"
+
+    def _has_words(self, operand: str, value: str) -> str:
+        return f"has_words({operand}, {self._bind(value)})"
 
     def _sign(self, operand: str, sign: Comparison, value: Value) -> str:
         if sign != "STARTS_WITH":

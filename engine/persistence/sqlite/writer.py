@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -11,8 +10,6 @@ import apsw
 
 from engine.errors import StoreFull, StoreRejected
 from engine.persistence.sqlite.connection import WRITER_CACHE_KIB, StoreFile, write_failure
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -50,7 +47,9 @@ class Writer:
         return result
 
     def close(self) -> None:
-        self._roll_back(keep=False)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close(True)
 
     def _connected(self) -> apsw.Connection:
         if self._connection is None:
@@ -60,7 +59,8 @@ class Writer:
     def _roll_back(self, *, keep: bool) -> None:
         """End the transaction; unless it is safe to `keep`, the connection goes with it.
 
-        After an I/O error a fresh connection reads what the file really holds.
+        After an I/O error a fresh connection reads what the file really holds, and the file is
+        left as it is: this is no time for the checkpoint that SQLite makes when it closes.
         """
         connection = self._connection
         if connection is None:
@@ -72,9 +72,7 @@ class Writer:
             keep = False
         if not keep:
             self._connection = None
+            connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
             pages, _ = connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)
             self._pages_before += pages
-            try:
-                connection.close(True)
-            except apsw.Error as error:
-                log.warning("connection_not_closed", extra={"why": type(error).__name__})
+            connection.close(True)

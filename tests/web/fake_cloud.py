@@ -1,0 +1,286 @@
+"""The public API as far as the console uses it, in memory; it remembers every write it got."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
+
+from tests.web.histories import as_json, execution, greeting_history, history_json, json_payload
+
+ACCOUNT = "k7m2qx"
+NAMESPACE = f"orders.{ACCOUNT}"
+EMAIL = "ada@example.com"
+PASSWORD = "correct horse battery"
+CSRF = "c5rf"
+COOKIE = "session=s3ss10n"
+TOKEN = "prd_abcdefghijklmnop_0123456789012345678901234567890123456789012abcdef01"
+
+
+@dataclass
+class FakeCloud:
+    """What the account holds. Tests put things in and read `writes`."""
+
+    namespaces: dict[str, str] = field(default_factory=dict)
+    keys: list[dict[str, Any]] = field(default_factory=list)
+    executions: list[WorkflowExecutionInfo] = field(default_factory=list)
+    history: list[HistoryEvent] | None = None
+    pending: list[PendingActivityInfo] = field(default_factory=list)
+    polled_queues: list[str] = field(default_factory=list)
+    cost: dict[str, Any] = field(default_factory=dict)
+    queries: list[str] = field(default_factory=list)
+    page_tokens: list[str] = field(default_factory=list)
+    next_page: str = ""
+    writes: list[tuple[str, str, Any]] = field(default_factory=list)
+    activates: bool = True
+
+    def app(self) -> Starlette:
+        workflow = "/api/v1/namespaces/{namespace}/workflows/{workflow:path}"
+        queues = "/api/v1/namespaces/{namespace}/task-queues"
+        return Starlette(
+            routes=[
+                Route("/api/v1/sign-up", self.enter, methods=["POST"]),
+                Route("/api/v1/login", self.enter, methods=["POST"]),
+                Route("/api/v1/logout", self.guarded(self.written), methods=["POST"]),
+                Route("/api/v1/session", self.guarded(self.session)),
+                Route("/api/v1/usage/cost", self.guarded(self.usage_cost)),
+                Route("/cloud/namespaces", self.guarded(self.list_namespaces)),
+                Route("/cloud/namespaces", self.guarded(self.create_namespace), methods=["POST"]),
+                Route("/cloud/namespaces/{namespace}", self.guarded(self.get_namespace)),
+                Route("/cloud/operations/{id}", self.guarded(self.operation)),
+                Route("/cloud/api-keys", self.guarded(self.list_keys)),
+                Route("/api/v1/api-keys", self.guarded(self.create_key), methods=["POST"]),
+                Route("/cloud/api-keys/{id}", self.guarded(self.written), methods=["DELETE"]),
+                Route("/api/v1/namespaces/{namespace}/workflows", self.guarded(self.listed)),
+                Route("/api/v1/namespaces/{namespace}/workflow-count", self.guarded(self.counted)),
+                Route(queues, self.guarded(self.listed_queues)),
+                Route(workflow + "/history", self.guarded(self.read_history)),
+                Route(workflow + "/signal/{name}", self.guarded(self.written), methods=["POST"]),
+                Route(workflow + "/{verb}", self.guarded(self.written), methods=["POST"]),
+                Route(workflow, self.guarded(self.described)),
+            ]
+        )
+
+    def guarded(self, handler: Any) -> Any:
+        """A session for everything, its token for every write: as the cloud has it."""
+
+        async def serve(request: Request) -> Response:
+            if COOKIE not in request.headers.get("cookie", ""):
+                return refusal(401, 16, "the session has ended; log in again")
+            if request.method != "GET" and request.headers.get("x-csrf-token") != CSRF:
+                return refusal(403, 7, "the request does not come from a page of this session")
+            answer = await handler(request)
+            return answer if isinstance(answer, Response) else JSONResponse(answer)
+
+        return serve
+
+    async def enter(self, request: Request) -> Response:
+        given = await request.json()
+        if given["password"] != PASSWORD:
+            return refusal(401, 16, "the e-mail or the password is wrong")
+        answer = {"account_id": ACCOUNT, "email": given["email"], "csrf_token": CSRF}
+        headers = {"set-cookie": f"{COOKIE}; HttpOnly; SameSite=Lax; Path=/"}
+        return JSONResponse(answer, 201, headers)
+
+    async def session(self, request: Request) -> Any:
+        return {"account_id": ACCOUNT, "email": EMAIL, "csrf_token": CSRF}
+
+    async def written(self, request: Request) -> Any:
+        body = await request.json() if await request.body() else dict(request.query_params)
+        path = request.scope["raw_path"].decode()
+        self.writes.append((request.method, path, body))
+        if path.endswith("/terminate") or path.endswith("/cancel"):
+            assert "runId" in body["workflowExecution"]
+        return {}
+
+    async def list_namespaces(self, request: Request) -> Any:
+        return {"namespaces": [self.namespace(name) for name in self.namespaces]}
+
+    async def create_namespace(self, request: Request) -> Any:
+        spec = (await request.json())["spec"]
+        if not spec["name"].islower():
+            return refusal(400, 3, "name: must be small letters; choose another")
+        name = f"{spec['name']}.{ACCOUNT}"
+        self.writes.append(("POST", "/cloud/namespaces", spec))
+        self.namespaces[name] = "ACTIVATING"
+        return {"namespace": name, "asyncOperation": {"id": "op-1", "state": "STATE_PENDING"}}
+
+    async def get_namespace(self, request: Request) -> Any:
+        name = request.path_params["namespace"]
+        if name not in self.namespaces:
+            return refusal(404, 5, f"namespace {name!r} was not found")
+        answer = {"namespace": self.namespace(name)}
+        if self.activates and self.namespaces[name] == "ACTIVATING":
+            self.namespaces[name] = "ACTIVE"
+        return answer
+
+    def namespace(self, name: str) -> dict[str, Any]:
+        return {
+            "namespace": name,
+            "state": f"RESOURCE_STATE_{self.namespaces[name]}",
+            "spec": {"name": name.partition(".")[0], "retentionDays": 30},
+            "asyncOperationId": "op-1",
+            "createdTime": "2026-11-20T13:58:01.250Z",
+        }
+
+    async def operation(self, request: Request) -> Any:
+        reason = "the cell refused the name" if not self.activates else ""
+        return {"asyncOperation": {"id": "op-1", "failureReason": reason}}
+
+    async def list_keys(self, request: Request) -> Any:
+        return {"apiKeys": self.keys}
+
+    async def create_key(self, request: Request) -> Any:
+        given = await request.json()
+        self.writes.append(("POST", "/api/v1/api-keys", given))
+        spec = {"displayName": given["name"], "expiryTime": given["expires_at"]}
+        number = len(self.keys) + 1
+        if number > 10:
+            return refusal(429, 8, "API keys: at most 10; revoke one")
+        self.keys.append(
+            {
+                "id": f"abcdefghijklmno{number}",
+                "resourceVersion": "7",
+                "state": "RESOURCE_STATE_ACTIVE",
+                "spec": spec,
+                "createdTime": "2026-11-20T14:00:00Z",
+            }
+        )
+        return {"key_id": self.keys[-1]["id"], "token": TOKEN}
+
+    async def listed(self, request: Request) -> Any:
+        query = request.query_params.get("query", "")
+        self.queries.append(query)
+        self.page_tokens.append(request.query_params.get("nextPageToken", ""))
+        if "BAD" in query:
+            return refusal(400, 3, "query: unexpected word BAD at 1; see the query language")
+        found = [as_json(each) for each in self.executions]
+        return {"executions": found, "nextPageToken": self.next_page}
+
+    async def counted(self, request: Request) -> Any:
+        groups: dict[str, int] = {}
+        for each in self.executions:
+            name = as_json(each)["status"].removeprefix("WORKFLOW_EXECUTION_STATUS_")
+            camel = "".join(word.capitalize() for word in name.split("_"))
+            groups[camel] = groups.get(camel, 0) + 1
+        return {
+            "count": str(len(self.executions)),
+            "groups": [
+                {"groupValues": [status_payload(name)], "count": str(number)}
+                for name, number in groups.items()
+            ],
+        }
+
+    async def listed_queues(self, request: Request) -> Any:
+        idle = {"name": "idle", "type": "TASK_QUEUE_TYPE_WORKFLOW", "backlogCountHint": "3"}
+        polled = [{**idle, "name": each, "pollerCount": 1} for each in self.polled_queues]
+        return {"taskQueues": [idle, *polled]}
+
+    async def described(self, request: Request) -> Any:
+        for info in self.executions:
+            if info.execution.workflow_id == request.path_params["workflow"]:
+                return {
+                    "workflowExecutionInfo": as_json(info),
+                    "pendingActivities": [as_json(each) for each in self.pending],
+                }
+        return refusal(404, 5, "the workflow was not found")
+
+    async def read_history(self, request: Request) -> Any:
+        name = request.path_params["workflow"]
+        known = {info.execution.workflow_id: as_json(info)["status"] for info in self.executions}
+        events = self.history
+        if events is None:
+            events = greeting_history(is_closed=not known[name].endswith("RUNNING"))
+        if "historyEventFilterType" in request.query_params:
+            return history_json(events[-1:])
+        return {**history_json(events), "nextPageToken": self.next_page}
+
+    async def usage_cost(self, request: Request) -> Any:
+        return {**self.cost, "month": request.query_params["month"]}
+
+
+def refusal(status: int, code: int, message: str) -> JSONResponse:
+    return JSONResponse({"code": code, "message": message, "details": []}, status)
+
+
+def status_payload(name: str) -> Any:
+    return as_json(json_payload(name))
+
+
+def sample_cost(today: datetime) -> dict[str, Any]:
+    """A month so far: some use on every day up to today."""
+    days = {
+        today.replace(day=d).date().isoformat(): 900 + d * 137 % 700
+        for d in range(1, today.day + 1)
+    }
+    actions = sum(days.values())
+    return {
+        "account_id": ACCOUNT,
+        "period_start": today.replace(day=1).date().isoformat() + "T00:00:00Z",
+        "as_of": today.isoformat(),
+        "currency": "usd",
+        "actions": actions,
+        "total": "25.31",
+        "lines": [
+            {"text": "Actions included", "quantity": actions, "per_million": "0", "amount": "0"},
+            {"text": "Plan developer", "quantity": None, "per_million": None, "amount": "25.31"},
+        ],
+        "by_namespace": [{"key": "6f1c", "name": NAMESPACE, "actions": actions, "cost": "0.3120"}],
+        "by_action": [
+            {
+                "key": "start_workflow",
+                "name": "start_workflow",
+                "actions": actions // 3,
+                "cost": "0.1040",
+            },
+            {
+                "key": "schedule_activity",
+                "name": "schedule_activity",
+                "actions": actions - actions // 3,
+                "cost": "0.2080",
+            },
+        ],
+        "by_workflow_type": [
+            {"key": "Greeting", "name": "Greeting", "actions": actions, "cost": "0.3120"}
+        ],
+        "by_day": [{"key": k, "name": k, "actions": v, "cost": "0.0104"} for k, v in days.items()],
+    }
+
+
+def populated() -> FakeCloud:
+    """An account some way on: workflows in every state, keys, a worker, a month of usage."""
+    now = datetime.now(UTC)
+    statuses = ["RUNNING", "COMPLETED", "COMPLETED", "FAILED", "TIMED_OUT", "CANCELED"]
+    statuses += ["TERMINATED", "CONTINUED_AS_NEW", "COMPLETED"]
+    executions = [
+        execution(
+            f"order-{1042 - number}",
+            status,
+            started_at=now - timedelta(minutes=7 * number, seconds=11),
+            seconds=3.4 * (number + 1),
+            events=11 + number * 3,
+        )
+        for number, status in enumerate(statuses)
+    ]
+    return FakeCloud(
+        namespaces={NAMESPACE: "ACTIVE", f"staging.{ACCOUNT}": "ACTIVATING"},
+        executions=executions,
+        polled_queues=["hello"],
+        cost=sample_cost(now),
+        keys=[
+            {
+                "id": "abcdefghijklmnop",
+                "resourceVersion": "7",
+                "state": "RESOURCE_STATE_ACTIVE",
+                "spec": {"displayName": "orders worker", "expiryTime": "2027-02-18T14:00:00Z"},
+                "createdTime": "2026-11-20T14:00:00Z",
+            }
+        ],
+    )

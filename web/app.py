@@ -1,0 +1,143 @@
+"""The console as one ASGI application: addresses, headers, and what an error looks like."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from web.errors import LoggedOut, NoSuchPage, WebError
+from web.pages import entry, keys, namespaces, overview, usage, workflow, workflows
+from web.rendering import STATIC, render
+from web.visit import for_anyone, for_users
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self';"
+    " frame-ancestors 'none'"
+)
+SECURITY_HEADERS = {
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "referrer-policy": "same-origin",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+ASSET_LIFE_SECONDS = 365 * 24 * 60 * 60
+API_SEGMENTS = frozenset(
+    ("api", "cloud", "cluster", "docs", "healthz", "livez", "metrics", "readyz")
+)
+"""The first segment of addresses that are never a page, whatever a client says it accepts."""
+
+NAMESPACE = "/namespaces/{namespace}"
+RUN = NAMESPACE + "/workflows/{workflow:path}/{run}"
+ROUTES = (
+    Route("/", for_anyone(entry.welcome)),
+    Route("/sign-up", for_anyone(entry.sign_up_form)),
+    Route("/sign-up", for_anyone(entry.sign_up), methods=["POST"]),
+    Route("/login", for_anyone(entry.log_in_form)),
+    Route("/login", for_anyone(entry.log_in), methods=["POST"]),
+    Route("/logout", for_users(entry.log_out), methods=["POST"]),
+    Route("/namespaces", for_users(namespaces.show)),
+    Route("/namespaces", for_users(namespaces.create), methods=["POST"]),
+    Route(NAMESPACE, for_users(overview.show)),
+    Route(NAMESPACE, for_users(overview.create_key), methods=["POST"]),
+    Route(NAMESPACE + "/keys", for_users(keys.show)),
+    Route(NAMESPACE + "/keys", for_users(keys.create), methods=["POST"]),
+    Route(NAMESPACE + "/keys/{key}/revoke", for_users(keys.revoke), methods=["POST"]),
+    Route(NAMESPACE + "/workflows", for_users(workflows.show)),
+    Route(RUN, for_users(workflow.show)),
+    Route(RUN + "/{action}", for_users(workflow.act), methods=["POST"]),
+    Route("/usage", for_users(usage.show)),
+)
+
+
+class VersionedFiles(StaticFiles):
+    """Static files; one that is asked for with its digest is kept by the browser for good."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if response.status_code == 200 and scope["query_string"].startswith(b"v="):
+            keep = f"public, max-age={ASSET_LIFE_SECONDS}, immutable"
+            response.headers["cache-control"] = keep
+        return response
+
+
+class SecurityHeaders:
+    """Puts the headers on every answer; pages, which show secrets, are kept by no cache."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(SECURITY_HEADERS)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def is_page(scope: Scope) -> bool:
+    """Whether a request is for the console and not for the API.
+
+    Some published addresses of the API are also pages: who accepts HTML gets the page.
+    """
+    if scope["type"] != "http":
+        return False
+    first = str(scope["path"]).partition("/")[2].partition("/")[0]
+    if first == "static":
+        return True
+    if first in API_SEGMENTS:
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
+
+
+def console(api: ASGIApp) -> ASGIApp:
+    """The pages, which read and act through `api` alone."""
+    app = Starlette(
+        routes=[*ROUTES, Mount("/static", VersionedFiles(directory=STATIC))],
+        exception_handlers={
+            LoggedOut: _to_login,
+            WebError: _error_page,
+            HTTPException: _error_page,
+            Exception: _failure_page,
+        },
+    )
+    app.state.api = api
+    return SecurityHeaders(app)
+
+
+async def _to_login(request: Request, error: Exception) -> Response:
+    """Back to where the visitor was once logged in; a form that was posted is not sent again."""
+    is_reading = request.method == "GET"
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = "/login?" + urlencode({"next": asked if is_reading else "/namespaces"})
+    if "hx-request" in request.headers:
+        return Response(status_code=401, headers={"hx-redirect": target})
+    return RedirectResponse(target, 303)
+
+
+async def _error_page(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException) and error.status_code == NoSuchPage.status:
+        error = NoSuchPage()
+    status = getattr(error, "status", getattr(error, "status_code", 500))
+    text = render("error.html", request, None, {"status": status, "problem": str(error)})
+    return HTMLResponse(text, status)
+
+
+async def _failure_page(request: Request, error: Exception) -> Response:
+    """Starlette raises the error again after this, so the server's own log has it."""
+    problem = "Something broke on our side. Your workflows are not affected; try again."
+    return HTMLResponse(
+        render("error.html", request, None, {"status": 500, "problem": problem}), 500
+    )

@@ -1,0 +1,188 @@
+"""One workflow: what it is, what it did, what it waits for, and what can be done to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from starlette.responses import Response
+
+from web.cloud import Answer, namespace_path, segment
+from web.errors import NoSuchPage, Refused
+from web.formats import read_time
+from web.history import Event, find, is_noise, read_events, steps_of
+from web.pages.workflows import WorkflowRow, workflow_row
+from web.payloads import FailureView, PayloadView, failure_views, payload_views
+from web.timeline import timeline
+from web.visit import Visit
+
+EVENTS_PER_PAGE = 500
+CLOSING = tuple(
+    f"WORKFLOW_EXECUTION_{end}"
+    for end in ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELED", "TERMINATED", "CONTINUED_AS_NEW")
+)
+ACTIONS = {"signal": "signaled", "cancel": "canceled", "terminate": "terminated"}
+"""What a form of the page does, and the notice that follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingActivity:
+    id: str
+    type: str
+    state: str
+    attempt: int
+    attempts_max: int
+    scheduled_at: datetime | None
+    next_attempt_at: datetime | None
+    heartbeat_at: datetime | None
+    worker: str
+    failures: list[FailureView]
+    heartbeat: list[PayloadView]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What came out of a closed run; `next_run_id` goes on with it."""
+
+    result: list[PayloadView]
+    failures: list[FailureView]
+    reason: str
+    next_run_id: str
+
+
+async def show(visit: Visit) -> Response:
+    return await _page(visit)
+
+
+async def act(visit: Visit) -> Response:
+    """Signals, cancels or terminates this run and no later one."""
+    action = visit.path("action")
+    if action not in ACTIONS:
+        raise NoSuchPage
+    rest: Answer = {"workflowExecution": {"runId": visit.path("run")}, "requestId": str(uuid4())}
+    names = [visit.path("workflow"), action]
+    form = visit.form
+    try:
+        if action == "signal":
+            names.append(form.get("name", "").strip())
+            if not names[-1]:
+                raise Refused(400, "A signal has a name; enter the one your workflow listens to.")
+            rest["input"] = _input(form.get("input", ""))
+        else:
+            rest["reason"] = form.get("reason", "").strip()
+        if action == "terminate":
+            del rest["requestId"]
+        await visit.cloud.post(namespace_path(visit.path("namespace"), "workflows", *names), rest)
+    except Refused as error:
+        return await _page(visit, problem=error)
+    return visit.go(_address(visit), notice=ACTIONS[action])
+
+
+def _input(text: str) -> list[Any]:
+    """The value typed for a signal, as the list of its arguments."""
+    if not text.strip():
+        return []
+    try:
+        return [json.loads(text)]
+    except ValueError as error:
+        raise Refused(
+            400, f'The input is not JSON ({error}); text needs quotes: "like this".'
+        ) from None
+
+
+def _address(visit: Visit) -> str:
+    names = (visit.path(name) for name in ("namespace", "workflow", "run"))
+    namespace, workflow, run = map(segment, names)
+    return f"/namespaces/{namespace}/workflows/{workflow}/{run}"
+
+
+async def _page(visit: Visit, *, problem: Refused | None = None) -> Response:
+    namespace, workflow, run = (visit.path(name) for name in ("namespace", "workflow", "run"))
+    execution: dict[str, str | int] = {"execution.runId": run}
+    path = namespace_path(namespace, "workflows", workflow)
+    described = await visit.cloud.get(path, **execution)
+    row = workflow_row(described["workflowExecutionInfo"])
+    version = _version(described)
+    if visit.query("known") == version:
+        # The page asks again and again while it is open; nothing has happened since.
+        return Response(status_code=204)
+    after = visit.query("after")
+    if after:
+        execution["nextPageToken"] = after
+    history, closing = await asyncio.gather(
+        visit.cloud.get(f"{path}/history", maximumPageSize=EVENTS_PER_PAGE, **execution),
+        _closing_event(visit, path, run, row),
+    )
+    events = read_events(history)
+    steps = steps_of(events)
+    started = find(events, "WORKFLOW_EXECUTION_STARTED")
+    return visit.page(
+        "workflow.html",
+        status=problem.status if problem else 200,
+        namespace=namespace,
+        row=row,
+        address=_address(visit),
+        version=version,
+        problem=problem or "",
+        info=described["workflowExecutionInfo"],
+        input=payload_views(started.attributes.get("input")) if started else [],
+        ending=_ending(closing),
+        events=events,
+        steps=[step for step in steps if not is_noise(step)],
+        is_full=visit.query("history") == "full",
+        after=after,
+        next_events=str(history.get("nextPageToken", "")),
+        pending=[_pending(each) for each in described.get("pendingActivities") or []],
+        timeline=timeline(steps, started_at=row.started_at, ended_at=row.ended_at),
+    )
+
+
+async def _closing_event(visit: Visit, path: str, run: str, row: WorkflowRow) -> Event | None:
+    """The last event of a closed run, which need not be on the page of history that is shown."""
+    if row.is_running:
+        return None
+    wanted = "HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT"
+    query: dict[str, str | int] = {"execution.runId": run, "historyEventFilterType": wanted}
+    return find(read_events(await visit.cloud.get(f"{path}/history", **query)), *CLOSING)
+
+
+def _ending(event: Event | None) -> Ending | None:
+    if event is None:
+        return None
+    attributes = event.attributes
+    return Ending(
+        result=payload_views(attributes.get("result")),
+        failures=failure_views(attributes.get("failure")),
+        reason=str(attributes.get("reason", "")),
+        next_run_id=str(attributes.get("newExecutionRunId", "")),
+    )
+
+
+def _version(described: Answer) -> str:
+    """Changes whenever the page would: with each event, attempt and heartbeat."""
+    info = described["workflowExecutionInfo"]
+    pending = [
+        f"{each.get('attempt', 0)}{each.get('state', '')[-7:]}{each.get('lastHeartbeatTime', '')}"
+        for each in described.get("pendingActivities") or []
+    ]
+    return ".".join((str(info.get("historyLength", 0)), *pending))
+
+
+def _pending(answer: Answer) -> PendingActivity:
+    return PendingActivity(
+        id=str(answer.get("activityId", "")),
+        type=str((answer.get("activityType") or {}).get("name", "")),
+        state=str(answer.get("state", "")).removeprefix("PENDING_ACTIVITY_STATE_").lower(),
+        attempt=int(answer.get("attempt", 1)),
+        attempts_max=int(answer.get("maximumAttempts", 0)),
+        scheduled_at=read_time(answer.get("scheduledTime")),
+        next_attempt_at=read_time(answer.get("nextAttemptScheduleTime")),
+        heartbeat_at=read_time(answer.get("lastHeartbeatTime")),
+        worker=str(answer.get("lastWorkerIdentity", "")),
+        failures=failure_views(answer.get("lastFailure")),
+        heartbeat=payload_views(answer.get("heartbeatDetails")),
+    )

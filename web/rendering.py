@@ -1,0 +1,79 @@
+"""Templates, and the files they link to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import jinja2
+from starlette.requests import Request
+
+from web import formats
+
+if TYPE_CHECKING:
+    from web.visit import Session
+
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
+THEMES = ("light", "dark")
+NOTICES = {
+    "signaled": "The signal was sent.",
+    "canceled": "Cancellation was requested; the workflow decides how it ends.",
+    "terminated": "The workflow was terminated.",
+    "revoked": "The key was revoked. Open connections that use it end within five seconds.",
+}
+"""What a page says after a form was handled; addresses carry the key and never the text."""
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of a static file; it changes with the file, so it can be cached for good."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+def environment() -> jinja2.Environment:
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for read in (
+        formats.when,
+        formats.exactly,
+        formats.day,
+        formats.span,
+        formats.ago,
+        formats.count,
+        formats.size,
+        formats.money,
+        formats.words,
+    ):
+        made.filters[read.__name__] = read
+    made.filters["segment"] = lambda text: quote(str(text), safe="")
+    made.filters["compact_json"] = lambda value: json.dumps(value, separators=(",", ":"))
+    made.globals["asset"] = asset
+    return made
+
+
+_ENVIRONMENT = environment()
+
+
+def render(
+    template: str, request: Request, session: Session | None, values: Mapping[str, object]
+) -> str:
+    theme = request.cookies.get("theme", "")
+    return _ENVIRONMENT.get_template(template).render(
+        session=session,
+        theme=theme if theme in THEMES else "",
+        notice=NOTICES.get(request.query_params.get("notice", "")),
+        here=request.url.path,
+        **values,
+    )
