@@ -64,6 +64,7 @@ class Node:
         self._store = store
         self._peer = peer
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
         self._directory = Directory(name, env, store, config.shard_count)
         sealer = Sealer(config.sealing_keys, config.sealing_key_active, env.token_bytes)
         tokens = Tokens(sealer)
@@ -98,6 +99,7 @@ class Node:
 
     async def stop(self) -> None:
         """Stop answering; what is decided but not durable was acknowledged to nobody."""
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -134,7 +136,7 @@ class Node:
                 owner = self._directory.owner(shard_id)
                 return remote.answer_of(await self._peer.call(owner, remote.FORWARD, payload))
             except Unavailable:
-                if self._env.monotonic() + pause > give_up:
+                if self._stopped or self._env.monotonic() + pause > give_up:
                     raise
             await self._env.sleep(pause)
             pause = min(pause * 2, 1.0)
