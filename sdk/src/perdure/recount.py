@@ -1,0 +1,243 @@
+"""The recount: Actions computed again from what everybody can read, compared with the usage.
+
+It reads histories, run summaries and usage through the public API, and its rules are its own: the
+cloud's code has no part in them. Equal means equal, for each hour, action, type and queue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
+
+COUNTER_ACTIONS = {
+    "signal_with_start": "signal_workflow_with_start",
+    "activity_retried": "retry_activity",
+    "activity_heartbeat_recorded": "record_activity_heartbeat",
+    "activity_heartbeat_recorded_by_id": "record_activity_heartbeat_by_id",
+    "local_activity_retried": "retry_activity_local",
+    "workflow_task_heartbeat": "record_workflow_heartbeat",
+    "workflow_queried": "query_workflow",
+}
+"""What histories do not show: the counters of a run summary, one Action each."""
+
+EVENT_ACTIONS = {
+    "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED": "signal_workflow",
+    "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED": "schedule_activity",
+    "EVENT_TYPE_TIMER_STARTED": "start_timer",
+}
+"""Events that are one Action each; the others have a function or are free."""
+
+STARTED = "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED"
+SIGNALED = "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED"
+MARKER_RECORDED = "EVENT_TYPE_MARKER_RECORDED"
+UPSERTED = "EVENT_TYPE_UPSERT_WORKFLOW_SEARCH_ATTRIBUTES"
+FREE_MARKERS = frozenset({"core_patch", "Version"})
+FREE_ATTRIBUTES = frozenset({"TemporalChangeVersion"})
+
+Json = Mapping[str, Any]
+Event = Mapping[str, Any]
+
+
+class Get(Protocol):
+    """GET of a path below the address with query parameters: the answer's JSON."""
+
+    async def __call__(self, path: str, params: Mapping[str, str]) -> Json: ...
+
+
+class Key(NamedTuple):
+    """What Actions are counted by. `hour` is hours since the epoch, UTC."""
+
+    hour: int
+    action: str
+    workflow_type: str
+    task_queue: str
+
+
+class Difference(NamedTuple):
+    """A key whose recounted Actions are not those of the usage."""
+
+    key: Key
+    recounted: int
+    usage: int
+
+
+class RunCounters(NamedTuple):
+    """A run summary: the type and queue of the run, and (kind, hour) → count."""
+
+    workflow_type: str
+    task_queue: str
+    counts: Mapping[tuple[str, int], int]
+
+
+@dataclass(frozen=True)
+class Recount:
+    """The outcome. `runs_without_history` are known by their counters alone: after retention
+    their start, activities, timers and signals cannot be told again."""
+
+    recounted: int
+    usage: int
+    runs: int
+    runs_without_history: int
+    differences: tuple[Difference, ...]
+
+
+async def recount(
+    get: Get, namespace: str, from_hour: int | None = None, to_hour: int | None = None
+) -> Recount:
+    """Compare the hours from `from_hour` to before `to_hour`; None is no bound.
+
+    Runs that act while it reads, and usage not yet collected, show as differences.
+    """
+    root = f"/api/v1/namespaces/{quote(namespace, safe='')}"
+    window = {"from": from_hour, "to": to_hour}
+    bounds = {name: str(hour) for name, hour in window.items() if hour is not None}
+    usage: Counter[Key] = Counter()
+    async for row in _pages(get, "/api/v1/usage", "usage", {"namespace": namespace, **bounds}):
+        key = Key(int(row["hour"]), row["action"], row["workflowType"], row["taskQueue"])
+        usage[key] += int(row["count"])
+    summaries: dict[str, RunCounters] = {}
+    async for row in _pages(get, f"{root}/run-summaries", "summaries", {}):
+        summaries[row["execution"]["runId"]] = _counters(row)
+    recounted: Counter[Key] = Counter()
+    run_ids: set[str] = set()
+    async for run in _pages(get, f"{root}/workflows", "executions", {}):
+        workflow_id, run_id = run["execution"]["workflowId"], run["execution"]["runId"]
+        if run_id in run_ids:
+            continue
+        run_ids.add(run_id)
+        path = f"{root}/workflows/{quote(workflow_id, safe='')}/history"
+        pages = _pages(get, path, "events", {"execution.runId": run_id}, within="history")
+        summary = summaries.get(run_id)
+        # Not `+=`, which drops what is below zero and with it a difference.
+        recounted.update(actions_of_run([event async for event in pages], summary))
+    forgotten = summaries.keys() - run_ids
+    for run_id in forgotten:
+        recounted.update(actions_of_run([], summaries[run_id]))
+    recounted = Counter({k: n for k, n in recounted.items() if _is_within(k, from_hour, to_hour)})
+    return Recount(
+        recounted=recounted.total(),
+        usage=usage.total(),
+        runs=len(run_ids | forgotten),
+        runs_without_history=len(forgotten),
+        differences=_differences(recounted, usage),
+    )
+
+
+def actions_of_run(events: Sequence[Event], summary: RunCounters | None) -> Counter[Key]:
+    """The Actions of one run by its whole history and its counters, either of which may lack."""
+    counts: Counter[tuple[int, str]] = Counter()
+    counters = summary.counts if summary else {}
+    for (kind, hour), count in counters.items():
+        counts[hour, COUNTER_ACTIONS.get(kind, kind)] += count
+        if kind == "signal_with_start" and events:
+            # The call left a signaled event, but is an Action of its own and not a signal.
+            counts[hour, "signal_workflow"] -= count
+    for event in events:
+        action = EVENT_ACTIONS.get(event["eventType"])
+        if action:
+            counts[_hour(event), action] += 1
+        elif event["eventType"] == UPSERTED and not _is_free_upsert(event):
+            counts[_hour(event), "upsert_workflow_search_attributes"] += 1
+    for hour in _marked_task_hours(events):
+        counts[hour, "record_activity_markers"] += 1
+    workflow_type, task_queue = "", ""
+    if events:
+        started = events[0]["workflowExecutionStartedEventAttributes"]
+        workflow_type = started["workflowType"]["name"]
+        task_queue = started["taskQueue"]["name"]
+        action = _start_action(events, counters)
+        if action:
+            counts[_hour(events[0]), action] += 1
+    elif summary:
+        workflow_type, task_queue = summary.workflow_type, summary.task_queue
+    return Counter(
+        {
+            Key(hour, action, workflow_type, task_queue): count
+            for (hour, action), count in counts.items()
+            if count
+        }
+    )
+
+
+def _start_action(events: Sequence[Event], counters: Mapping[tuple[str, int], int]) -> str | None:
+    """What the first event costs: a continued run, a start, or nothing of its own."""
+    attributes = events[0]["workflowExecutionStartedEventAttributes"]
+    if attributes.get("initiator") == "CONTINUE_AS_NEW_INITIATOR_WORKFLOW":
+        return "continue_as_new_workflow"
+    if int(attributes.get("attempt", 1)) > 1:
+        return None
+    if counters.get(("signal_with_start", _hour(events[0]))) and _is_signaled_at_start(events):
+        return None
+    return "start_workflow"
+
+
+def _is_signaled_at_start(events: Sequence[Event]) -> bool:
+    """Whether start and signal came in one call: nothing is between them, and no time either.
+
+    Behind a plain start stands its workflow task; if that is delayed, a signal has a later time.
+    """
+    if len(events) == 1 or events[1]["eventType"] != SIGNALED:
+        return False
+    return bool(events[0]["eventTime"] == events[1]["eventTime"])
+
+
+def _is_free_upsert(event: Event) -> bool:
+    """Whether it sets the SDK's change version alone, or nothing."""
+    attributes = event["upsertWorkflowSearchAttributesEventAttributes"]
+    names = attributes.get("searchAttributes", {}).get("indexedFields", {})
+    return frozenset(names) <= FREE_ATTRIBUTES
+
+
+def _marked_task_hours(events: Iterable[Event]) -> Iterable[int]:
+    """The hour of each workflow task that recorded a marker which is not free."""
+    hours: dict[str, int] = {}
+    for event in events:
+        if event["eventType"] == MARKER_RECORDED:
+            attributes = event["markerRecordedEventAttributes"]
+            if attributes.get("markerName", "") not in FREE_MARKERS:
+                hours.setdefault(str(attributes["workflowTaskCompletedEventId"]), _hour(event))
+    return hours.values()
+
+
+def _counters(summary: Json) -> RunCounters:
+    counts: Counter[tuple[str, int]] = Counter()
+    for row in summary.get("counters", ()):
+        counts[row["kind"], int(row["hour"])] += int(row["count"])
+    return RunCounters(summary["workflowType"], summary["taskQueue"], counts)
+
+
+def _differences(recounted: Counter[Key], usage: Counter[Key]) -> tuple[Difference, ...]:
+    return tuple(
+        Difference(key, recounted[key], usage[key])
+        for key in sorted(recounted.keys() | usage.keys())
+        if recounted[key] != usage[key]
+    )
+
+
+def _is_within(key: Key, from_hour: int | None, to_hour: int | None) -> bool:
+    return (from_hour is None or key.hour >= from_hour) and (to_hour is None or key.hour < to_hour)
+
+
+def _hour(event: Event) -> int:
+    # The first nineteen characters are the time to the second; the rest is its fraction and Z.
+    time = datetime.fromisoformat(event["eventTime"][:19]).replace(tzinfo=UTC)
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(hours=1)
+
+
+async def _pages(
+    get: Get, path: str, field: str, params: Mapping[str, str], within: str | None = None
+) -> AsyncIterator[Json]:
+    """The rows of all pages: `field` of the answer, or of its object `within`."""
+    page_token = ""
+    while True:
+        token = {"nextPageToken": page_token} if page_token else {}
+        answer = await get(path, {**params, **token})
+        for row in (answer.get(within, {}) if within else answer).get(field, ()):
+            yield row
+        page_token = answer.get("nextPageToken", "")
+        if not page_token:
+            return

@@ -1,0 +1,1 @@
+"""The deterministic runtime: one instance per run, driven by history events."""
