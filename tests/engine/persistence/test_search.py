@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -207,29 +208,40 @@ row_fields: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searched]:
+    with asyncio.Runner() as runner:
+        store = SqliteStore(tmp_path_factory.mktemp("search") / "cell.db")
+        runner.run(store.open(SHARD_COUNT))
+        runner.run(own(store, 1))
+        yield Searched(runner, store)
+        runner.run(store.close())
+
+
+class Searched:
+    """One store for all examples, each with a namespace of its own."""
+
+    def __init__(self, runner: asyncio.Runner, store: SqliteStore) -> None:
+        self._runner = runner
+        self._store = store
+        self._numbers = itertools.count()
+
+    def compare(self, fields: list[dict[str, Any]], wanted: list[Condition]) -> None:
+        namespace = f"namespace-{next(self._numbers)}"
+        rows = [visible(n, namespace=namespace, **each) for n, each in enumerate(fields)]
+        self._runner.run(put_visible(self._store, *rows))
+        for condition in wanted:
+            shown = {row.run_id for row in rows if matches(row, condition)}
+            query = VisibilityQuery(namespace, condition)
+            assert set(self._runner.run(run_ids(self._store, query))) == shown
+
+
+@settings(max_examples=80, deadline=None)
 @given(
     fields=st.lists(row_fields, min_size=1, max_size=8),
     wanted=st.lists(conditions, min_size=1, max_size=12),
 )
 def test_sql_finds_the_rows_that_the_predicate_shows(
-    tmp_path_factory: pytest.TempPathFactory,
-    fields: list[dict[str, Any]],
-    wanted: list[Condition],
+    searched: Searched, fields: list[dict[str, Any]], wanted: list[Condition]
 ) -> None:
-    rows = [visible(number, **each) for number, each in enumerate(fields)]
-    folder = tmp_path_factory.mktemp("search")
-    asyncio.run(_compare(folder / "cell.db", rows, wanted))
-
-
-async def _compare(path: Path, rows: list[VisibilityRow], wanted: list[Condition]) -> None:
-    store = SqliteStore(path)
-    await store.open(SHARD_COUNT)
-    try:
-        await own(store, 1)
-        await put_visible(store, *rows)
-        for condition in wanted:
-            shown = {row.run_id for row in rows if matches(row, condition)}
-            assert set(await run_ids(store, replace(QUERY, where=condition))) == shown
-    finally:
-        await store.close()
+    searched.compare(fields, wanted)

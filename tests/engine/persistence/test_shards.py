@@ -8,7 +8,6 @@ from engine.errors import StoreMismatch
 from engine.persistence.protocols import (
     FactRow,
     NamespaceRow,
-    RunKey,
     ShardLease,
     ShardWrite,
     Store,
@@ -83,10 +82,15 @@ async def test_a_fenced_shard_writes_nothing_and_the_others_do(store: Store) -> 
     await own(store, 1, 3)
 
     def write(shard_id: int) -> ShardWrite:
-        fields = {"history": [batch(1)], "becomes_current": True, "summary": b"sum"}
-        row = visible(shard_id)
-        named = RunKey(NAMESPACE, row.workflow_id, row.run_id)
-        run = run_write(named, active=True, wakeup_at_ns=1, visibility=row, **fields)
+        run = run_write(
+            key(shard_id),
+            active=True,
+            wakeup_at_ns=1,
+            visibility=visible(shard_id),
+            history=[batch(1)],
+            becomes_current=True,
+            summary=b"sum",
+        )
         return ShardWrite(shard_id, old[shard_id], 5, [run], b"facts")
 
     assert await store.commit([write(n) for n in range(4)]) == frozenset({1, 3})
