@@ -48,7 +48,9 @@ async def _repeat(name: str, step: Callable[[], Awaitable[float]], wake: asyncio
                 logger.warning("upkeep_failed", extra=extra, exc_info=error)
             is_failing = True
             seconds = RETRY_SECONDS
+        # Not `wait_for`: before Python 3.12 it can swallow a cancellation that comes with the wake.
         try:
-            await asyncio.wait_for(wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await wake.wait()
         except TimeoutError:
             continue

@@ -45,6 +45,7 @@ RETRY_SECONDS = 0.05
 RETRY_SECONDS_MAX = 6.0
 """How long a call waits for a shard that moves: longer than a lease lasts."""
 IDLE_QUEUE_SECONDS = 60
+OFFER_AGAIN_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,8 @@ class Node:
             return remote.OK + await self._serve(method, payload)
         except EngineError as error:
             return remote.encode_refusal(error)
+        except StoreError:
+            return remote.encode_refusal(Unavailable())
         except Exception:
             log.exception("peer_call_failed", extra={"method": method})
             return remote.encode_refusal(Internal())
@@ -216,11 +219,14 @@ class Node:
             self._env.spawn("offer_again", self._offer_again(shard, shard_id))
 
     async def _offer_again(self, shard: Shard, home_shard: int) -> None:
-        try:
-            await shard.offer_again(home_shard)
-        except (StoreError, Unavailable) as error:
-            if not shard.lost:
+        while not shard.lost:
+            try:
+                await shard.offer_again(home_shard)
+            except (StoreError, Unavailable) as error:
                 log.warning("offer_again_failed", extra={"why": str(error)})
+                await self._env.sleep(OFFER_AGAIN_SECONDS)
+            else:
+                return
 
     async def _forget_idle_queues(self) -> None:
         while True:

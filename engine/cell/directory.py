@@ -39,6 +39,7 @@ class Directory:
         self._store = store
         self._shards: dict[int, Shard] = {}
         self._owners: dict[int, str] = {}
+        self._epochs: dict[int, int] = {}
         self._taking: set[int] = set()
         self._parts: ShardParts | None = None
         self._moved: Callable[[int], None] = lambda shard_id: None
@@ -138,11 +139,14 @@ class Directory:
         for lease in leases:
             if lease.shard_id in self._shards or lease.owner == self.name:
                 continue
-            known = self._owners.get(lease.shard_id)
             if _is_free(lease, now_ns):
                 self._owners.pop(lease.shard_id, None)
-            elif known != lease.owner:
+                continue
+            # An owner that restarted under its name has forgotten its queues: the epoch tells.
+            known = (self._owners.get(lease.shard_id), self._epochs.get(lease.shard_id))
+            if known != (lease.owner, lease.epoch):
                 self._owners[lease.shard_id] = lease.owner
+                self._epochs[lease.shard_id] = lease.epoch
                 self._moved(lease.shard_id)
 
     async def _take(self, leases: list[ShardLease]) -> bool:

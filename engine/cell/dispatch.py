@@ -74,12 +74,16 @@ class Dispatcher:
     ) -> None:
         """Part of a decision: find a worker for what it scheduled."""
         if isinstance(effect, OfferWorkflowTask):
-            self._offer_workflow_task(shard, run)
+            # The same decision may have closed the run behind what it scheduled.
+            if run.state.task.scheduled_event_id and not run.state.task.started_event_id:
+                self._offer_workflow_task(shard, run)
+            return
+        pending = run.state.activities.get(effect.scheduled_event_id)
+        if pending is None:
             return
         if effect.scheduled is not None:
             run.scheduled[effect.scheduled_event_id] = effect.scheduled
         task = TaskRef(*run.key, "activity", effect.scheduled_event_id, effect.attempt)
-        pending = run.state.activities[effect.scheduled_event_id]
         self._offer(
             shard, run, QueueKey(run.key.namespace_id, pending.task_queue, "activity"), task
         )

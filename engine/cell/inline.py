@@ -34,13 +34,13 @@ class Inline:
     ) -> bool:
         """Start the task for the caller, if it wants it; part of the decision."""
         if isinstance(effect, OfferWorkflowTask):
-            if not self._wants_workflow_task:
+            if not (self._wants_workflow_task and run.state.task.scheduled_event_id):
                 return False
             started = self._dispatcher.begin_for(shard, run, effect, self._poller)
             taken = self._workflow_tasks
         else:
-            activity = run.state.activities[effect.scheduled_event_id]
-            if activity.activity_id not in self._activity_ids:
+            activity = run.state.activities.get(effect.scheduled_event_id)
+            if activity is None or activity.activity_id not in self._activity_ids:
                 return False
             started = self._dispatcher.begin_for(shard, run, effect, self._poller)
             taken = self._activity_tasks

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOK_AGAIN_SECONDS = 1
+"""How long after a run that is due could not be loaded it is tried again."""
+
 
 class ShardParts(NamedTuple):
     """What every shard of a node works with."""
@@ -307,6 +310,7 @@ class Shard:
                 if self.lost:
                     return
                 log.warning("due_run_not_loaded", extra={"run_id": key.run_id, "why": str(error)})
+                self._alarm.set(self._env.now_ns() + LOOK_AGAIN_SECONDS * NANOSECONDS, key)
                 continue
             if run is not None:
                 self._look_at(run)
