@@ -186,7 +186,7 @@ class Node:
         except EngineError:
             raise
         except StoreError as error:
-            raise Unavailable(f"the store is not available: {error}") from error
+            raise Unavailable("the store is not available now") from error
         except TimeoutError:
             raise DeadlineExceeded from None
         except Exception as error:

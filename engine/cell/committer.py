@@ -72,10 +72,10 @@ class Committer:
             for part in whole.by_workflow():
                 try:
                     fenced = await self._store.commit([_write(shard, part)])
-                except StoreRejected as error:
+                except StoreRejected:
                     for run in part.runs:
                         log.exception("run_parked", extra={"run_id": run.write.key.run_id})
-                        shard.park(run.write.key, error)
+                        shard.park(run.write.key)
                 except StoreError as error:
                     self._lose([shard], error)
                     break

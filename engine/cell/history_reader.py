@@ -33,7 +33,7 @@ class HistoryReader:
                 run.key, first_event_id, last_event_id, bytes_max
             )
         except StoreError as error:
-            raise Unavailable(f"the store cannot be read: {error}") from error
+            raise Unavailable("the store cannot be read now") from error
         reached = min(batches[-1].last_event_id, last_event_id) if batches else last_event_id
         return join(batches, first_event_id, reached), reached
 

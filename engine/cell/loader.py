@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from engine.env import Env
-from engine.errors import StoreError, Unavailable
+from engine.errors import EngineError, StoreError, Unavailable
 from engine.persistence.protocols import RunKey, Store, StoredRun
+
+Wanted = tuple[RunKey, "asyncio.Future[StoredRun | None]"]
 
 
 class Loader:
@@ -15,7 +17,7 @@ class Loader:
     def __init__(self, env: Env, store: Store) -> None:
         self._env = env
         self._store = store
-        self._wanted: list[tuple[RunKey, asyncio.Future[StoredRun | None]]] = []
+        self._wanted: list[Wanted] = []
         self._running = False
 
     def load(self, key: RunKey) -> asyncio.Future[StoredRun | None]:
@@ -30,19 +32,29 @@ class Loader:
         try:
             while self._wanted:
                 wanted, self._wanted = self._wanted, []
-                try:
-                    found = await self._store.load([key for key, _ in wanted])
-                except StoreError as error:
-                    _fail(wanted, Unavailable(f"the store cannot be read: {error}"))
-                    continue
-                for (_, future), stored in zip(wanted, found, strict=True):
-                    if not future.done():
-                        future.set_result(stored)
+                await self._look_up(wanted)
         finally:
             self._running = False
 
+    async def _look_up(self, wanted: list[Wanted]) -> None:
+        try:
+            found = await self._store.load([key for key, _ in wanted])
+        except StoreError:
+            _fail(wanted, Unavailable("the store cannot be read now"))
+        except EngineError as error:
+            # One run's damaged rows must not keep the others from being read.
+            if len(wanted) == 1:
+                _fail(wanted, error)
+                return
+            for one in wanted:
+                await self._look_up([one])
+        else:
+            for (_, future), stored in zip(wanted, found, strict=True):
+                if not future.done():
+                    future.set_result(stored)
 
-def _fail(wanted: list[tuple[RunKey, asyncio.Future[StoredRun | None]]], error: Exception) -> None:
+
+def _fail(wanted: list[Wanted], error: Exception) -> None:
     for _, future in wanted:
         if not future.done():
             future.set_exception(error)

@@ -17,7 +17,7 @@ from engine.cell.alarm import Alarm
 from engine.cell.loaded_run import LoadedRun
 from engine.cell.taken import Taken, TakenRun
 from engine.env import Env, run_id
-from engine.errors import EngineError, NotFound, Unavailable
+from engine.errors import EngineError, Internal, NotFound, Unavailable
 from engine.history import timeouts
 from engine.history.protobuf import NANOSECONDS
 from engine.history.state import RunState, decode
@@ -227,9 +227,9 @@ class Shard:
         for run in list(self._in_flight.values()):
             try:
                 write = run.take()
-            except Exception as error:
+            except Exception:
                 log.exception("run_parked", extra={"run_id": run.key.run_id})
-                self.park(run.key, error)
+                self.park(run.key)
                 continue
             runs.append(TakenRun(write, run.facts, run.sequence))
             run.facts = []
@@ -260,14 +260,14 @@ class Shard:
                 self._drop(run)
         self._evict()
 
-    def park(self, key: RunKey, cause: Exception) -> None:
+    def park(self, key: RunKey) -> None:
         """Give up on one run that cannot be written: drop it from memory, tell its waiters."""
         run = self._runs.get(key)
         if run is not None:
             self._in_flight.pop(key, None)
             self._dirty.pop(key, None)
             self._drop(run)
-            run.park(Unavailable(f"this execution cannot be stored: {cause}"))
+            run.park(Internal("this execution could not be stored", run_id=key.run_id))
 
     def lose(self) -> None:
         """Fenced or failed: forget everything and answer nothing more."""

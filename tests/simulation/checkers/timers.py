@@ -1,0 +1,93 @@
+"""Deadlines: nothing happens before its time, and a timer ends once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.enums.v1 import TimeoutType
+from temporalio.api.history.v1 import HistoryEvent
+
+from tests.simulation.checkers.evidence import Evidence, attributes_of, name_of
+
+
+def nothing_fires_early(evidence: Evidence) -> Iterator[str]:
+    """Timers, timeouts, delays and retries stand in history at their deadline or later."""
+    for key, events in evidence.histories.items():
+        by_id = {event.event_id: event for event in events}
+        for event in events:
+            deadline = _deadline_ns(event, by_id, events[0])
+            early_ns = deadline - event.event_time.ToNanoseconds()
+            if early_ns > 0:
+                yield f"{key}: {name_of(event)} {event.event_id} is {early_ns} ns early"
+
+
+def _deadline_ns(event: HistoryEvent, by_id: dict[int, HistoryEvent], started: HistoryEvent) -> int:
+    """The earliest time at which `event` may be; 0 where nothing bounds it."""
+    name = name_of(event)
+    run = started.workflow_execution_started_event_attributes
+    if name == "timer_fired":
+        timer = by_id[event.timer_fired_event_attributes.started_event_id]
+        return _after(timer, timer.timer_started_event_attributes.start_to_fire_timeout)
+    if name == "workflow_task_timed_out":
+        task = event.workflow_task_timed_out_event_attributes
+        if task.timeout_type == TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE:
+            return _after(by_id[task.started_event_id], run.workflow_task_timeout)
+    if name == "activity_task_timed_out":
+        return _activity_deadline_ns(event, by_id)
+    if name == "workflow_execution_timed_out":
+        delay_ns = run.first_workflow_task_backoff.ToNanoseconds()
+        return _after(started, run.workflow_run_timeout) + delay_ns
+    if name == "workflow_task_started" and event.event_id <= FIRST_TASK_EVENT_ID_MAX:
+        return _first_task_ns(event, by_id, started)
+    return 0
+
+
+FIRST_TASK_EVENT_ID_MAX = 3
+
+
+def _first_task_ns(
+    event: HistoryEvent, by_id: dict[int, HistoryEvent], started: HistoryEvent
+) -> int:
+    """A start delay holds back the first task, unless a cancel request came before it."""
+    names = [name_of(by_id[event_id]) for event_id in range(1, event.event_id)]
+    if "workflow_execution_cancel_requested" in names:
+        return 0
+    run = started.workflow_execution_started_event_attributes
+    return _after(started, run.first_workflow_task_backoff)
+
+
+def _activity_deadline_ns(event: HistoryEvent, by_id: dict[int, HistoryEvent]) -> int:
+    """When the last attempt could time out, as its started event tells.
+
+    That event is written with the closing one and moved up to the time of the event before it,
+    if that is later; then it says nothing of the attempt's real start.
+    """
+    ended = event.activity_task_timed_out_event_attributes
+    started = by_id.get(ended.started_event_id)
+    if started is None or started.event_time == by_id[started.event_id - 1].event_time:
+        return 0
+    scheduled = by_id[ended.scheduled_event_id].activity_task_scheduled_event_attributes
+    kind = ended.failure.timeout_failure_info.timeout_type
+    if kind == TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE:
+        return _after(started, scheduled.start_to_close_timeout)
+    if kind == TimeoutType.TIMEOUT_TYPE_HEARTBEAT:
+        return _after(started, scheduled.heartbeat_timeout)
+    return 0
+
+
+def _after(event: HistoryEvent, wait: Duration) -> int:
+    return event.event_time.ToNanoseconds() + wait.ToNanoseconds()
+
+
+def timers_end_once(evidence: Evidence) -> Iterator[str]:
+    for key, events in evidence.histories.items():
+        ends = Counter(
+            attributes_of(event).started_event_id
+            for event in events
+            if name_of(event) in ("timer_fired", "timer_canceled")
+        )
+        for started, count in ends.items():
+            if count > 1:
+                yield f"{key}: timer {started} ends {count} times"
