@@ -165,7 +165,9 @@ class SnapshotReader:
                     logger.warning("snapshot_refresh_failed", extra={"error": type(error).__name__})
                 is_failing = True
             try:
-                await asyncio.wait_for(self._database.changed.wait(), REFRESH_SECONDS)
+                # Not `wait_for`, which before Python 3.12 can swallow a cancellation.
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self._database.changed.wait()
             except TimeoutError:
                 continue
             self._database.changed.clear()

@@ -37,6 +37,8 @@ async def handle(
     shard = services.shard(call.namespace_id, request.workflow_id)
     current = await shard.find(RunKey(call.namespace_id, request.workflow_id, ""))
     before = None if current is None else await run_before(services, shard, current)
+    # Another call may have started the next run while the one before was read.
+    current = await shard.find(RunKey(call.namespace_id, request.workflow_id, ""))
     if current is not None and is_repeated(current, before, request.request_id):
         await shard.durable(current)
         return SignalWithStartWorkflowExecutionResponse(run_id=current.key.run_id, started=False)

@@ -49,7 +49,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         )
         person = {"email": "ada@example.com", "password": PASSWORD, "address": "192.0.2.1"}
         await control.users.sign_up(**person)
-        opened = await control.sessions.log_in(**person)
+        opened = await control.sessions.log_in(
+            email=person["email"], password=PASSWORD, address=person["address"]
+        )
         yield World(database, control, opened.principal)
         passwords.close()
         await database.aclose()

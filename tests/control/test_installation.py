@@ -26,7 +26,7 @@ def test_two_installations_share_no_secret(tmp_path: Path) -> None:
 
 
 def test_a_directory_has_one_server(tmp_path: Path) -> None:
-    with installation(tmp_path), pytest.raises(DirectoryInUse, match="process [0-9]+.*--data"):
+    with installation(tmp_path), pytest.raises(DirectoryInUse, match=r"process [0-9]+.*--data"):
         installation(tmp_path).__enter__()
     with installation(tmp_path):
         pass

@@ -109,7 +109,9 @@ class Caller:
         kind = type(error).__name__
         operation.error = f"{kind}: {error}"
         operation.outcome = "unknown" if kind in UNKNOWN_ERRORS else "refused"
-        if kind in BUG_ERRORS:
+        # A run that the store refuses twice is parked, which is said as an error of the cell.
+        is_parked = self.cluster.buggify.counts.get("commit.rejected")
+        if kind in BUG_ERRORS and not is_parked:
             text = f"{operation.method} of {operation.identity}: {operation.error}"
             self.record.findings.append(Finding("errors", text))
 

@@ -90,6 +90,8 @@ def begin_continued(
         expires = to_timestamp(closed.run.execution_expires_at_ns)
         started.workflow_execution_expiration_time.CopyFrom(expires)
     t.state.volatile.retention_ns = closed.volatile.retention_ns
+    # A repeated start finds its chain, not only its first run.
+    t.state.volatile.start_request_id = closed.volatile.start_request_id
     begin.write_started(t, started, None, FactKind.WORKFLOW_CONTINUED_AS_NEW)
     for fact, signaled in signals:
         t.append(signaled, fact=FactKind(fact))
