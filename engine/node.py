@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError, Message
@@ -72,7 +72,7 @@ class Node:
         history = HistoryReader(store)
         namespaces = Namespaces(env, store, self._announce_namespaces)
         answers = TaskAnswers(tokens, history)
-        owners = _Owners(self._directory, peer)
+        owners = _Owners(self._directory, peer, self._refill)
         dispatcher = Dispatcher(env, owners, namespaces, answers, history)
         self._committer = Committer(store, lambda: self._directory.shards, self._directory.lose)
         parts = ShardParts(env, store, Loader(env, store).load, dispatcher, self._committer.wake)
@@ -176,6 +176,9 @@ class Node:
             queues = self._services.dispatcher.matching.of_namespace(payload.decode())
             answer = ListTaskQueuesResponse(task_queues=summaries(queues))
             return answer.SerializeToString()
+        if method == remote.OFFER_AGAIN:
+            self._moved(int(payload))
+            return b""
         raise Unimplemented(f"no peer method {method!r}")
 
     async def _handle(self, handler: Handler, request: Message, call: Call) -> bytes:
@@ -203,15 +206,24 @@ class Node:
         return [remote.answer_of(reply) for reply in await asyncio.gather(*calls)]
 
     def _announce_namespaces(self) -> None:
-        for node in sorted(self._directory.nodes()):
-            self._env.spawn("announce_namespaces", self._announce(node))
+        self._tell_others(remote.NAMESPACES_CHANGED, b"")
 
-    async def _announce(self, node: str) -> None:
+    def _refill(self, home_shard: int) -> None:
+        """A queue of this node wants more of its backlog than it kept."""
+        self._moved(home_shard)
+        self._tell_others(remote.OFFER_AGAIN, str(home_shard).encode())
+
+    def _tell_others(self, method: str, payload: bytes) -> None:
+        for node in sorted(self._directory.nodes()):
+            self._env.spawn("tell_node", self._tell(node, method, payload))
+
+    async def _tell(self, node: str, method: str, payload: bytes) -> None:
         try:
-            await self._peer.call(node, remote.NAMESPACES_CHANGED, b"")
+            await self._peer.call(node, method, payload)
         except EngineError:
-            # It reads the namespaces anew when it is asked for one it does not know.
-            log.info("namespaces_not_announced", extra={"node": node})
+            # Namespaces are read anew when an unknown one is asked for, tasks are offered again
+            # when the node takes shards: what it missed it learns then.
+            log.info("node_not_told", extra={"node": node, "method": method})
 
     def _moved(self, shard_id: int) -> None:
         """A shard, and so the task queues it is home of, has another owner."""
@@ -237,9 +249,12 @@ class Node:
 class _Owners:
     """The directory, with a way to ask the other owners."""
 
-    def __init__(self, directory: Directory, peer: Peer) -> None:
+    def __init__(
+        self, directory: Directory, peer: Peer, offer_again: Callable[[int], None]
+    ) -> None:
         self._directory = directory
         self._peer = peer
+        self.offer_again = offer_again
         self.shard_count = directory.shard_count
 
     def owned(self, shard_id: int) -> Shard:

@@ -20,6 +20,7 @@ from engine.env import Env
 from engine.errors import EngineError, Unavailable
 from engine.history import activity, workflow_task
 from engine.history.protobuf import parse_events
+from engine.history.state import Activity
 from engine.history.transition import OfferActivityTask, OfferWorkflowTask
 from engine.ids import shard_of
 from engine.limits import HISTORY_PAGE_BYTES_MAX
@@ -48,6 +49,9 @@ class Owners(Protocol):
     async def call(self, shard_id: int, method: str, payload: bytes) -> bytes:
         """Ask the shard's owner. Raises Unavailable, or the refusal of the other node."""
 
+    def offer_again(self, home_shard: int) -> None:
+        """Have every shard of the cell offer again what waits for queues of that home."""
+
 
 class Dispatcher:
     """Offers tasks and starts them."""
@@ -65,7 +69,10 @@ class Dispatcher:
         self._namespaces = namespaces
         self._answers = answers
         self._history = history
-        self.matching = Matching(env, owners.shard_count, self.start)
+        self.matching = Matching(env, owners.shard_count, self.start, self._refill)
+
+    def _refill(self, key: QueueKey) -> None:
+        self._owners.offer_again(self.matching.home_shard(key))
 
     # --- offering -------------------------------------------------------------------------
 
@@ -83,7 +90,7 @@ class Dispatcher:
             return
         if effect.scheduled is not None:
             run.scheduled[effect.scheduled_event_id] = effect.scheduled
-        task = TaskRef(*run.key, "activity", effect.scheduled_event_id, effect.attempt)
+        task = _activity_ref(run, pending)
         self._offer(
             shard, run, QueueKey(run.key.namespace_id, pending.task_queue, "activity"), task
         )
@@ -108,7 +115,7 @@ class Dispatcher:
                 continue
             key = QueueKey(run.key.namespace_id, pending.task_queue, "activity")
             if home_shard in (None, self.matching.home_shard(key)):
-                task = TaskRef(*run.key, "activity", pending.scheduled_event_id, attempt.number)
+                task = _activity_ref(run, pending)
                 self._offer(shard, run, key, task)
 
     def begin_for(
@@ -121,12 +128,12 @@ class Dispatcher:
         """Part of a decision: start what it scheduled for its own caller."""
         if isinstance(effect, OfferWorkflowTask):
             task = run.state.task
-            ref = TaskRef(*run.key, "workflow", task.scheduled_event_id, task.attempt)
+            ref = _workflow_ref(run)
             poller = PollerInfo(poller.identity, poller.request_id, task.sticky)
             return self._begin_workflow_task(shard, run, ref, poller)
         if effect.scheduled is not None:
             run.scheduled[effect.scheduled_event_id] = effect.scheduled
-        ref = TaskRef(*run.key, "activity", effect.scheduled_event_id, effect.attempt)
+        ref = _activity_ref(run, run.state.activities[effect.scheduled_event_id])
         return self._begin_activity_task(shard, run, ref, poller)
 
     async def bytes_of(self, started: Started) -> bytes:
@@ -155,8 +162,7 @@ class Dispatcher:
         if state.task.sticky and self._is_abandoned(key):
             workflow_task.use_normal_queue(state)
             key = self._workflow_queue(run)
-        task = state.task
-        ref = TaskRef(*run.key, "workflow", task.scheduled_event_id, task.attempt)
+        ref = _workflow_ref(run)
         self._offer(shard, run, key, ref)
 
     def _is_abandoned(self, key: QueueKey) -> bool:
@@ -326,6 +332,28 @@ class Dispatcher:
         for event in parse_events([blob]):
             if event.event_id in run.state.activities:
                 run.scheduled[event.event_id] = event.activity_task_scheduled_event_attributes
+
+
+def _workflow_ref(run: LoadedRun) -> TaskRef:
+    state = run.state
+    task = state.task
+    return TaskRef(
+        *run.key,
+        "workflow",
+        task.scheduled_event_id,
+        task.attempt,
+        priority=state.run.priority,
+    )
+
+
+def _activity_ref(run: LoadedRun, pending: Activity) -> TaskRef:
+    return TaskRef(
+        *run.key,
+        "activity",
+        pending.scheduled_event_id,
+        pending.attempt.number,
+        priority=pending.priority,
+    )
 
 
 def _waits(run: LoadedRun, task: TaskRef) -> bool:

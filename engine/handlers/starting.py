@@ -7,8 +7,9 @@ from engine.cell.namespaces import Namespace
 from engine.cell.services import Services
 from engine.cell.shard import Shard
 from engine.env import run_id
+from engine.errors import InvalidArgument
 from engine.handlers import checks
-from engine.history import closing
+from engine.history import closing, priority
 from engine.history.begin import StartRequest
 from engine.history.protobuf import NANOSECONDS
 from engine.history.workflow_task import ENGINE_IDENTITY
@@ -31,6 +32,8 @@ def check(request: StartRequest, namespace: Namespace) -> None:
     checks.size("header", request.header)
     checks.size("user_metadata", request.user_metadata)
     checks.memo(request.memo)
+    if problem := priority.problem(request.priority):
+        raise InvalidArgument(f"priority: {problem}")
     checks.none_of(
         (
             ("cron_schedule", bool(request.cron_schedule)),

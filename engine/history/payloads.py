@@ -21,8 +21,15 @@ def is_null(payload: Payload) -> bool:
 
 
 def payload_bytes(fields: Mapping[str, Payload]) -> dict[str, bytes]:
-    """Serialized payloads by key, without the null ones."""
-    return {key: fields[key].SerializeToString() for key in fields if not is_null(fields[key])}
+    """Serialized payloads by key, without the null ones.
+
+    The same payload always gives the same bytes, however its metadata was ordered.
+    """
+    return {
+        key: fields[key].SerializeToString(deterministic=True)
+        for key in fields
+        if not is_null(fields[key])
+    }
 
 
 def merge_payloads(held: dict[str, bytes], upserted: Mapping[str, Payload]) -> dict[str, bytes]:

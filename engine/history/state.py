@@ -50,6 +50,7 @@ class Run(msgspec.Struct, array_like=True):
     search_attributes: dict[str, bytes] = {}
     user_metadata: bytes = b""
     retry_policy: bytes = b""
+    priority: bytes = b""
 
 
 class WorkflowTask(msgspec.Struct, array_like=True, frozen=True):
@@ -117,6 +118,7 @@ class Activity(msgspec.Struct, array_like=True, frozen=True):
     retry_policy: bytes = b""
     cancel_requested_event_id: int = 0
     attempt: Attempt = Attempt()
+    priority: bytes = b""
 
 
 class Timer(msgspec.Struct, array_like=True, frozen=True):

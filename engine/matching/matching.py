@@ -5,17 +5,18 @@ from __future__ import annotations
 from engine.env import Env
 from engine.errors import Unavailable
 from engine.ids import shard_of
-from engine.matching.queue import Start, TaskQueue
+from engine.matching.queue import Refill, Start, TaskQueue
 from engine.matching.task import QueueKey
 
 
 class Matching:
     """Makes queues when somebody asks for them and forgets idle ones."""
 
-    def __init__(self, env: Env, shard_count: int, start: Start) -> None:
+    def __init__(self, env: Env, shard_count: int, start: Start, refill: Refill) -> None:
         self._env = env
         self._shard_count = shard_count
         self._start = start
+        self._refill = refill
         self._queues: dict[QueueKey, TaskQueue] = {}
 
     def home_shard(self, key: QueueKey) -> int:
@@ -25,7 +26,7 @@ class Matching:
     def queue(self, key: QueueKey) -> TaskQueue:
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = TaskQueue(key, self._env, self._start)
+            queue = self._queues[key] = TaskQueue(key, self._env, self._start, self._refill)
         return queue
 
     def known(self, key: QueueKey) -> TaskQueue | None:

@@ -8,12 +8,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.env import Env
-from engine.limits import POLLER_SEEN_SECONDS_MAX, STICKY_LIVENESS_SECONDS
+from engine.limits import (
+    BACKLOG_TASK_COUNT_LOW,
+    BACKLOG_TASK_COUNT_MAX,
+    POLLER_SEEN_SECONDS_MAX,
+    STICKY_LIVENESS_SECONDS,
+)
+from engine.matching.backlog import Backlog
 from engine.matching.task import PollerInfo, QueueKey, QueueKind, TaskRef
 
 RESTART_SECONDS = 0.2
 
 Start = Callable[[TaskRef, PollerInfo], Awaitable[bytes]]
+Refill = Callable[[QueueKey], None]
 
 
 @dataclass(slots=True)
@@ -28,22 +35,27 @@ class TaskQueue:
     """Matches tasks with pollers, first come first served on both sides.
 
     `start` asks the run's shard for the task's durable start and the poll's answer; it returns
-    b"" for a task that is gone. A started task whose poller left goes to the next one as it is.
+    b"" for a task that is gone. `refill` has the shards offer again what waits there, once the
+    head that is kept here runs low. A started task whose poller left goes to the next one as it is.
     """
 
-    def __init__(self, key: QueueKey, env: Env, start: Start) -> None:
+    def __init__(self, key: QueueKey, env: Env, start: Start, refill: Refill) -> None:
         self.key = key
         self.is_sticky = False
         """Whether one worker alone polls it, for what it remembers."""
         self._env = env
         self._start = start
+        self._refill = refill
         self._pollers: deque[Poller] = deque()
-        self._tasks: OrderedDict[TaskRef, None] = OrderedDict()
+        self._tasks = Backlog()
+        self._is_cut = False
+        """Whether tasks were left out because too many wait; their shards know of them."""
         self._undelivered: deque[bytes] = deque()
         self._seen: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     @property
     def backlog_count(self) -> int:
+        """How many tasks wait here; of a cut backlog there are more."""
         return len(self._tasks) + len(self._undelivered)
 
     @property
@@ -93,7 +105,10 @@ class TaskQueue:
 
     def offer(self, task: TaskRef) -> None:
         """A task looks for a worker; offering it twice is the same as once."""
-        self._tasks[task] = None
+        if len(self._tasks) < BACKLOG_TASK_COUNT_MAX:
+            self._tasks.add(task)
+        else:
+            self._is_cut = True
         self._match()
 
     async def poll(self, info: PollerInfo, timeout_seconds: float) -> bytes:
@@ -120,7 +135,7 @@ class TaskQueue:
             if self._undelivered:
                 poller.answer.set_result(self._undelivered.popleft())
             else:
-                task, _ = self._tasks.popitem(last=False)
+                task = self._next_task()
                 self._env.spawn("start_task", self._begin(poller, task, once=True))
         try:
             answers = [await poller.answer for poller in taken]
@@ -170,7 +185,7 @@ class TaskQueue:
             if self._undelivered:
                 poller.answer.set_result(self._undelivered.popleft())
             else:
-                task, _ = self._tasks.popitem(last=False)
+                task = self._next_task()
                 self._env.spawn("start_task", self._begin(poller, task))
 
     async def _begin(self, poller: Poller, task: TaskRef, *, once: bool = False) -> None:
@@ -178,8 +193,7 @@ class TaskQueue:
         try:
             response = await self._start(task, poller.info)
         except Exception:
-            self._tasks[task] = None
-            self._tasks.move_to_end(task, last=False)
+            self._tasks.add(task, first=True)
             if once:
                 _expire(poller)
             # At once again would spin while the shard of the run moves.
@@ -191,6 +205,12 @@ class TaskQueue:
             _expire(poller)
         else:
             self.give_back(poller)
+
+    def _next_task(self) -> TaskRef:
+        if self._is_cut and len(self._tasks) <= BACKLOG_TASK_COUNT_LOW:
+            self._is_cut = False
+            self._refill(self.key)
+        return self._tasks.pop()
 
     def _saw(self, identity: str) -> None:
         self._seen[identity] = (self._env.now_ns(), self._env.monotonic())

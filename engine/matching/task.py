@@ -31,6 +31,8 @@ class TaskRef(msgspec.Struct, array_like=True, frozen=True):
     scheduled_event_id: int = 0
     attempt: int = 0
     query_id: str = ""
+    priority: bytes = b""
+    """A serialized `Priority`, empty for the default."""
 
 
 class PollerInfo(msgspec.Struct, array_like=True, frozen=True):

@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import (
     HistoryEvent,
 )
 
-from engine.history import activity, retry
+from engine.history import activity, priority, retry
 from engine.history.commands.metadata import metadata_of
 from engine.history.commands.rejection import CommandRejected
 from engine.history.protobuf import duration_ns, to_duration
@@ -54,8 +54,8 @@ def schedule_activity_task(
         attributes.header.CopyFrom(a.header)
     if a.HasField("input"):
         attributes.input.CopyFrom(a.input)
-    if a.HasField("priority"):
-        attributes.priority.CopyFrom(a.priority)
+    if a.HasField("priority") or t.state.run.priority:
+        attributes.priority.CopyFrom(priority.merged(t.state.run.priority, a.priority))
     _set_timeouts(attributes, a, t.state.run.run_timeout_ns)
     event = t.append(attributes, metadata=metadata_of(command), fact=FactKind.ACTIVITY_SCHEDULED)
     activity.arm(t.state, t.state.activities[event.event_id])
@@ -112,6 +112,8 @@ def _check(t: Transition, a: ScheduleActivityTaskCommandAttributes) -> None:
         raise CommandRejected(BAD_SCHEDULE, detail)
     if problem := retry.problem(a.retry_policy):
         raise CommandRejected(BAD_SCHEDULE, f"retry_policy: {problem}")
+    if problem := priority.problem(a.priority):
+        raise CommandRejected(BAD_SCHEDULE, f"priority: {problem}")
     if a.activity_id in t.state.activity_ids:
         raise CommandRejected(DUPLICATE, f"activity {a.activity_id!r} is already pending")
     if len(t.state.activities) >= PENDING_ACTIVITY_COUNT_MAX:

@@ -86,6 +86,8 @@ def begin_continued(
         attempt=1,
         workflow_id=closed.key.workflow_id,
     )
+    if closed.run.priority:
+        started.priority.ParseFromString(closed.run.priority)
     if closed.run.execution_expires_at_ns:
         expires = to_timestamp(closed.run.execution_expires_at_ns)
         started.workflow_execution_expiration_time.CopyFrom(expires)

@@ -44,6 +44,7 @@ def activity_task_scheduled(
             heartbeat_ns=duration_ns(attributes.heartbeat_timeout),
             retry_policy=attributes.retry_policy.SerializeToString(),
             attempt=Attempt(scheduled_at_ns=at_ns),
+            priority=attributes.priority.SerializeToString(),
         )
     )
 

@@ -66,7 +66,8 @@ def workflow_execution_started(
     run.attempt = attributes.attempt
     run.memo = payload_bytes(attributes.memo.fields)
     run.search_attributes = payload_bytes(attributes.search_attributes.indexed_fields)
-    run.user_metadata = event.user_metadata.SerializeToString()
+    run.priority = attributes.priority.SerializeToString()
+    run.user_metadata = event.user_metadata.SerializeToString(deterministic=True)
     if attributes.HasField("retry_policy"):
         run.retry_policy = attributes.retry_policy.SerializeToString()
 
