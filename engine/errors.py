@@ -108,6 +108,9 @@ class Internal(EngineError):
 class StoreError(Exception):
     """A store could not do what was asked."""
 
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
 
 class StoreRejected(StoreError):
     """The store refused the transaction; nothing of it was written."""

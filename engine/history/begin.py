@@ -78,9 +78,11 @@ def write_started(
     """Append the started event and arm what follows from it; the first task comes later."""
     state = t.state
     t.append(attributes, metadata=metadata)
+    is_delayed = state.run.execution_at_ns > state.run.start_at_ns
     if fact is not None:
-        t.count(fact)
-    if state.run.execution_at_ns > state.run.start_at_ns:
+        # Behind a delayed start a signal may come next, as behind a signal-with-start.
+        t.count(fact, on_run=is_delayed and fact == FactKind.WORKFLOW_STARTED)
+    if is_delayed:
         state.volatile.backoff_until_ns = state.run.execution_at_ns
     arm(state)
 

@@ -118,15 +118,20 @@ class Transition:
     def ask(self, effect: Effect) -> None:
         self.effects.append(effect)
 
-    def count(self, kind: FactKind, count: int = 1, at_ns: int = 0) -> None:
-        """Meter `count` of `kind` in the hour of `at_ns`, or of this transition."""
+    def count(
+        self, kind: FactKind, count: int = 1, *, at_ns: int = 0, on_run: bool = False
+    ) -> None:
+        """Meter `count` of `kind` in the hour of `at_ns`, or of this transition.
+
+        `on_run` keeps it in the run's counters too, where the history leaves it open.
+        """
         state = self.state
         run = state.run
         hour = (at_ns or self.now_ns) // NANOSECONDS_PER_HOUR
         self.facts.append(
             Fact(state.key.namespace_id, kind, run.workflow_type, run.task_queue, hour, count)
         )
-        if kind in COUNTED_PER_RUN:
+        if on_run or kind in COUNTED_PER_RUN:
             name = f"{kind}@{hour}"
             counters = state.volatile.counters
             state.volatile.counters = {**counters, name: counters.get(name, 0) + count}

@@ -87,8 +87,8 @@ def key(action: str, hour: int = HOUR) -> Key:
         ),
         ([started(**DELAYED), SIGNALED], WITH_START, {"signal_workflow_with_start": 1}),
         (
-            [started(**DELAYED), SIGNALED | {"eventTime": "2027-01-15T08:00:00.6Z"}],
-            WITH_START,
+            [started(**DELAYED), SIGNALED],
+            {**WITH_START, ("workflow_started", HOUR): 1},
             {"start_workflow": 1, "signal_workflow_with_start": 1},
         ),
         (
@@ -116,6 +116,7 @@ def key(action: str, hour: int = HOUR) -> Key:
         ([started(), event("WORKFLOW_EXECUTION_TERMINATED")], {}, {"start_workflow": 1}),
         ([], {("workflow_queried", HOUR): 3}, {"query_workflow": 3}),
         ([], WITH_START, {"signal_workflow_with_start": 1}),
+        ([], {("workflow_started", HOUR): 1}, {"start_workflow": 1}),
     ],
 )
 def test_a_run_costs_what_its_history_and_counters_say(

@@ -24,6 +24,9 @@ COUNTER_ACTIONS = {
 }
 """What histories do not show: the counters of a run summary, one Action each."""
 
+DELAYED_START = "workflow_started"
+"""The counter of a delayed start, whose history alone could be that of a signal-with-start."""
+
 EVENT_ACTIONS = {
     "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED": "signal_workflow",
     "EVENT_TYPE_ACTIVITY_TASK_SCHEDULED": "schedule_activity",
@@ -132,6 +135,9 @@ def actions_of_run(events: Sequence[Event], summary: RunCounters | None) -> Coun
     counts: Counter[tuple[int, str]] = Counter()
     counters = summary.counts if summary else {}
     for (kind, hour), count in counters.items():
+        if kind == DELAYED_START:
+            counts[hour, "start_workflow"] += not events
+            continue
         counts[hour, COUNTER_ACTIONS.get(kind, kind)] += count
         if kind == "signal_with_start" and events:
             # The call left a signaled event, but is an Action of its own and not a signal.
@@ -170,19 +176,11 @@ def _start_action(events: Sequence[Event], counters: Mapping[tuple[str, int], in
         return "continue_as_new_workflow"
     if int(attributes.get("attempt", 1)) > 1:
         return None
-    if counters.get(("signal_with_start", _hour(events[0]))) and _is_signaled_at_start(events):
+    # Behind a plain start stands its workflow task; where that is delayed, a counter tells.
+    is_signaled = len(events) > 1 and events[1]["eventType"] == SIGNALED
+    if is_signaled and (DELAYED_START, _hour(events[0])) not in counters:
         return None
     return "start_workflow"
-
-
-def _is_signaled_at_start(events: Sequence[Event]) -> bool:
-    """Whether start and signal came in one call: nothing is between them, and no time either.
-
-    Behind a plain start stands its workflow task; if that is delayed, a signal has a later time.
-    """
-    if len(events) == 1 or events[1]["eventType"] != SIGNALED:
-        return False
-    return bool(events[0]["eventTime"] == events[1]["eventTime"])
 
 
 def _is_free_upsert(event: Event) -> bool:

@@ -40,6 +40,8 @@ def _recount(evidence: Evidence) -> Counter[Fact]:
             if kind := _fact_of(event, events, by_signal=by_signal):
                 sums[fact(kind, event.event_time.ToNanoseconds() // NANOSECONDS_PER_HOUR)] += 1
         for kind, hour, count in summary.counts():
+            if kind == "workflow_started":
+                continue  # A delayed start: the history has it too.
             sums[fact(kind, hour)] += count
             if kind == "signal_with_start":
                 sums[fact("workflow_signaled", hour)] -= count
