@@ -25,6 +25,7 @@ from perdure.execution import (
 from perdure.handle import WorkflowHandle
 from perdure.policies import RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from perdure.protojson import Message, pruned, set_duration
+from perdure.telemetry import Telemetry
 from perdure.transport import NamespaceCalls, Transport
 
 if TYPE_CHECKING:
@@ -56,12 +57,13 @@ class Client:
         *,
         data_converter: DataConverter | None = None,
         identity: str | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.transport = transport
         self.namespace = namespace
         self.data_converter = data_converter or DataConverter()
         self.identity = identity or f"{os.getpid()}@{socket.gethostname()}"
-        self.calls = NamespaceCalls(transport, namespace, self.data_converter)
+        self.calls = NamespaceCalls(transport, namespace, self.data_converter, telemetry)
 
     @staticmethod
     async def connect(
@@ -72,13 +74,20 @@ class Client:
         data_converter: DataConverter | None = None,
         identity: str | None = None,
         tls: ssl.SSLContext | bool = True,
+        telemetry: Telemetry | None = None,
     ) -> Client:
         """A client of ``host:port`` or a URL; the first call opens the first connection.
 
         ``tls`` may be a context with a client certificate; a URL with ``http://`` uses none.
+        ``telemetry`` is also that of the workers made with this client.
         """
-        transport = Transport(address, api_key=api_key, tls=tls)
-        return Client(transport, namespace, data_converter=data_converter, identity=identity)
+        return Client(
+            Transport(address, api_key=api_key, tls=tls),
+            namespace,
+            data_converter=data_converter,
+            identity=identity,
+            telemetry=telemetry,
+        )
 
     async def close(self) -> None:
         """Close all connections; calls under way fail."""
@@ -153,7 +162,9 @@ class Client:
         if start_signal is not None:
             path = (*path, "signal-with-start", start_signal)
             body |= pruned(signalInput=converter.to_payloads(start_signal_args))
-        run_id = await self._start(path, body, id, name)
+        with self.calls.telemetry.calling("StartWorkflow", name, id):
+            body |= pruned(header=self.calls.telemetry.header())
+            run_id = await self._start(path, body, id, name)
         return WorkflowHandle(
             self.calls,
             self.identity,

@@ -114,7 +114,9 @@ class WorkflowHandle:
             requestId=str(uuid4()),
             identity=self.identity,
         )
-        await self.calls.post("workflows", self.id, "signal", name, body=body)
+        with self.calls.telemetry.calling("SignalWorkflow", name, self.id):
+            body |= pruned(header=self.calls.telemetry.header())
+            await self.calls.post("workflows", self.id, "signal", name, body=body)
 
     async def query(
         self,
@@ -133,7 +135,8 @@ class WorkflowHandle:
         )
         converter = self.calls.converter
         try:
-            answer = await self.calls.post("workflows", self.id, "query", name, body=body)
+            with self.calls.telemetry.calling("QueryWorkflow", name, self.id):
+                answer = await self.calls.post("workflows", self.id, "query", name, body=body)
         except RPCError as error:
             if error.status is not RPCStatusCode.INVALID_ARGUMENT:
                 raise

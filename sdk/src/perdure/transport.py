@@ -7,12 +7,13 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from perdure import __version__
 from perdure.exceptions import RPCError, RPCStatusCode
 from perdure.protojson import Message
+from perdure.telemetry import Telemetry
 
 if TYPE_CHECKING:
     import ssl
@@ -83,6 +84,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+class _Request(NamedTuple):
+    verb: str
+    path: str
+    body: Message | None
+    query: Mapping[str, Any] | None
+    headers: Mapping[str, str]
+    timeout_seconds: float
+
+
 class Transport:
     """One address and credential; belongs to the event loop that first calls it."""
 
@@ -128,6 +138,7 @@ class Transport:
         *,
         body: Message | None = None,
         query: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout_seconds: float = CALL_SECONDS_MAX,
         retry_seconds: float | None = None,
     ) -> Message:
@@ -138,10 +149,14 @@ class Transport:
         that a repetition changes nothing.
         """
         retry_seconds = self.retry_seconds if retry_seconds is None else retry_seconds
+        headers = {**(headers or {}), "grpc-timeout": f"{round(timeout_seconds * 1000)}m"}
+        if self.api_key:
+            headers["authorization"] = f"Bearer {self.api_key}"
+        request = _Request(verb, path, body, query, headers, timeout_seconds)
         waited_seconds = 0.0
         for delay in backoff_seconds():
             try:
-                return await self._try(verb, path, body, query, timeout_seconds)
+                return await self._try(request)
             except RPCError as error:
                 delay = max(delay, error.retry_after_seconds or 0)
                 waited_seconds += delay
@@ -152,26 +167,17 @@ class Transport:
             await self.sleep(delay)
         raise AssertionError("backoff never ends")
 
-    async def _try(
-        self,
-        verb: str,
-        path: str,
-        body: Message | None,
-        query: Mapping[str, Any] | None,
-        timeout_seconds: float,
-    ) -> Message:
+    async def _try(self, request: _Request) -> Message:
         import httpx
 
-        headers = {"grpc-timeout": f"{round(timeout_seconds * 1000)}m"}
-        if self.api_key:
-            headers["authorization"] = f"Bearer {self.api_key}"
+        body, timeout_seconds = request.body, request.timeout_seconds
         try:
             response = await self._http.request(
-                verb,
-                path,
+                request.verb,
+                request.path,
                 content=None if body is None else json.dumps(body, separators=(",", ":")),
-                params={name: value for name, value in (query or {}).items() if value},
-                headers=headers,
+                params={name: value for name, value in (request.query or {}).items() if value},
+                headers=request.headers,
                 # The server is told the limit and answers at it, so it comes first.
                 timeout=httpx.Timeout(
                     timeout_seconds + READ_MARGIN_SECONDS, connect=CONNECT_SECONDS_MAX
@@ -215,10 +221,17 @@ def _error(response: httpx.Response, message: Any) -> RPCError:
 class NamespaceCalls:
     """Calls below one namespace; payloads are encoded on their way out, answers as they came."""
 
-    def __init__(self, transport: Transport, namespace: str, converter: DataConverter) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        namespace: str,
+        converter: DataConverter,
+        telemetry: Telemetry | None = None,
+    ) -> None:
         self.transport = transport
         self.namespace = namespace
         self.converter = converter
+        self.telemetry = telemetry or Telemetry()
 
     async def get(self, *path: str, is_poll: bool = False, **query: Any) -> Message:
         """GET of a path given as segments; query names are those of the request's fields."""
@@ -227,6 +240,7 @@ class NamespaceCalls:
             "GET",
             self._path(path),
             query={name.replace("__", "."): value for name, value in query.items()},
+            headers=self.telemetry.request_headers(),
             timeout_seconds=seconds,
         )
 
@@ -238,7 +252,11 @@ class NamespaceCalls:
     async def post_encoded(self, *path: str, body: Message, retry_seconds: float | None) -> Message:
         """As post, for a message that the codec has been applied to."""
         return await self.transport.call(
-            "POST", self._path(path), body=body, retry_seconds=retry_seconds
+            "POST",
+            self._path(path),
+            body=body,
+            headers=self.telemetry.request_headers(),
+            retry_seconds=retry_seconds,
         )
 
     async def poll(self, task_queue: str, verb: str, body: Message) -> Message:

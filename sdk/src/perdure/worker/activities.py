@@ -20,6 +20,7 @@ from perdure.exceptions import (
 )
 from perdure.failure import to_failure
 from perdure.protojson import Message, pruned
+from perdure.telemetry import Failed
 from perdure.transport import NamespaceCalls
 from perdure.worker.heartbeats import Heartbeats
 
@@ -121,6 +122,15 @@ class ActivityTasks:
 
     async def handle(self, task: Message) -> None:
         """Run one polled task and report its result, failure or cancellation."""
+        with self._calls.telemetry.working(
+            "RunActivity",
+            task.get("activityType", {}).get("name", ""),
+            task.get("header", {}).get("fields", {}),
+            _attributes(task),
+        ) as failed:
+            await self._handle(task, failed)
+
+    async def _handle(self, task: Message, failed: Failed) -> None:
         attempt: Attempt | None = None
         try:
             converter = self._calls.converter
@@ -136,6 +146,7 @@ class ActivityTasks:
             fields = {"result": {"payloads": [converter.payload_converter.to_payload(result)]}}
             await self._report(task, "activity-complete", fields)
         except (Exception, asyncio.CancelledError) as error:
+            failed(error)
             await self._report_error(task, attempt, error)
         finally:
             if attempt is not None:
@@ -190,3 +201,12 @@ class ActivityTasks:
         failure = to_failure(error, self._calls.converter)
         report = pruned(failure=failure, lastHeartbeatDetails=unsent or None)
         await self._report(task, "activity-fail", report)
+
+
+def _attributes(task: Message) -> Mapping[str, str]:
+    execution = task.get("workflowExecution", {})
+    return {
+        "perdure.workflow_id": execution.get("workflowId", ""),
+        "perdure.run_id": execution.get("runId", ""),
+        "perdure.activity_id": task.get("activityId", ""),
+    }

@@ -18,8 +18,10 @@ from perdure.exceptions import (
 from perdure.execution import history_pages
 from perdure.failure import ENCODED_MESSAGE, to_failure
 from perdure.protojson import Message, duration_text, number, pruned
+from perdure.runtime.commands import event_attributes
 from perdure.runtime.instance import WorkflowInstance
 from perdure.runtime.run import WorkflowInfo
+from perdure.telemetry import Failed
 from perdure.transport import NamespaceCalls
 from perdure.worker.cache import WorkflowCache
 from perdure.worker.settings import WorkerSettings
@@ -74,6 +76,21 @@ class WorkflowTasks:
         try:
             await self._converter.decode(task)
             instance, events = await self._prepare(task, instance)
+        except Exception as error:
+            if instance is not None:
+                await self._threads.evict([instance])
+            await self._report_failure(task, error)
+            return {}
+        name, header = instance.run.workflow_type, _header(instance, events)
+        with self._calls.telemetry.working(
+            "RunWorkflowTask", name, header, _attributes(task)
+        ) as failed:
+            return await self._work_on(task, instance, events, failed)
+
+    async def _work_on(
+        self, task: Message, instance: WorkflowInstance, events: list[Message], failed: Failed
+    ) -> Message:
+        try:
             outcome = await self._threads.run(instance, lambda: self._work(instance, events, task))
             if "query" in task:
                 await self._put(instance)
@@ -81,7 +98,8 @@ class WorkflowTasks:
                 return {}
             body = await self._converter.encode(self._completion(task, outcome))
         except Exception as error:
-            if instance is not None and not isinstance(error, WorkflowDeadlockError):
+            failed(error)
+            if not isinstance(error, WorkflowDeadlockError):
                 await self._threads.evict([instance])
             await self._report_failure(task, error)
             return {}
@@ -191,7 +209,7 @@ class WorkflowTasks:
         body: Message = pruned(
             taskToken=task["taskToken"],
             identity=settings.identity,
-            commands=outcome.commands or None,
+            commands=self._calls.telemetry.commands(outcome.commands) or None,
             queryResults=outcome.query_results or None,
         )
         if settings.max_cached_workflows and not self.is_stopping:
@@ -262,6 +280,18 @@ class WorkflowTasks:
             level = logging.INFO if error.status is RPCStatusCode.NOT_FOUND else logging.WARNING
             extra = {"status": error.status.name, "verb": verb}
             _logger.log(level, "workflow_report_dropped", extra=extra)
+
+
+def _header(instance: WorkflowInstance, events: list[Message]) -> Message:
+    """The header that the run began with; a new instance has not read its first event yet."""
+    if instance.last_event_id or not events:
+        return dict(instance.run.headers)
+    return dict(event_attributes(events[0]).get("header", {}).get("fields", {}))
+
+
+def _attributes(task: Message) -> Mapping[str, str]:
+    execution = task["workflowExecution"]
+    return {"perdure.workflow_id": execution["workflowId"], "perdure.run_id": execution["runId"]}
 
 
 def _ids(task: Message) -> Mapping[str, Any]:

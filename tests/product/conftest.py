@@ -1,0 +1,49 @@
+"""A real server for the tests of this folder: one that all share, or one that a test may kill."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.product.client import Access, open_account
+from tests.product.server import Preloaded, Product, serving
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[Preloaded]:
+    preloaded = Preloaded()
+    yield preloaded
+    preloaded.close()
+
+
+@pytest.fixture
+async def product(preloaded: Preloaded, tmp_path: Path) -> AsyncIterator[Product]:
+    """A server of the test's own."""
+    async with serving(preloaded, tmp_path / "data") as product:
+        yield product
+
+
+@pytest.fixture(scope="session")
+async def shared(
+    preloaded: Preloaded, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Product]:
+    """A server for tests that leave it as it is; each has a namespace of its own."""
+    async with serving(preloaded, tmp_path_factory.mktemp("shared") / "data") as product:
+        yield product
+
+
+@pytest.fixture(scope="session")
+async def access(shared: Product) -> AsyncIterator[Access]:
+    access = await open_account(shared)
+    yield access
+    await access.owner.http.aclose()
+
+
+@pytest.fixture(scope="session")
+async def rival(shared: Product) -> AsyncIterator[Access]:
+    """Another account on the same server."""
+    rival = await open_account(shared)
+    yield rival
+    await rival.owner.http.aclose()

@@ -1,0 +1,55 @@
+"""The product's program, imported once: each line on standard input starts it in a new process.
+
+Most of a start is Python reading modules. What is killed and started again dozens of times is
+forked from here instead; from `main` on it is the process that `python -m api` would be.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+
+from api.__main__ import main
+
+PR_SET_PDEATHSIG = 1
+
+
+def serve() -> None:
+    """Answers each line, a JSON array of the log's path and the arguments, with a process id."""
+    # Nobody waits for the children here: they leave nothing behind when they end.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        log, *arguments = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            become(log, arguments)
+        sys.stdout.write(f"{pid}\n")
+        sys.stdout.flush()
+
+
+def become(log: str, arguments: list[str]) -> None:
+    """The child's life: the program with these arguments, which ends when its parent does."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+    sys.argv = ["api", *arguments]
+    status = 1
+    try:
+        status = main()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    serve()
