@@ -1,4 +1,7 @@
-"""/healthz says that the process answers; /readyz whether it can do its work, and why not."""
+"""/readyz says whether the process can do its work; /healthz that it need not be restarted.
+
+Both say what is wrong: a full disk is no reason for a restart, but no health either.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,9 @@ class Health:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path")
         if path == "/healthz":
-            await _answer(scope, send, 200, {"status": "ok"})
+            told = self._tell()
+            status = "ok" if told["ready"] else "not ready"
+            await _answer(scope, send, 200, {"status": status, **told})
         elif path == "/readyz":
             told = self._tell()
             await _answer(scope, send, 200 if told["ready"] else 503, told)
