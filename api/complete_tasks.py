@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from google.protobuf.message import Message
+
 from api.dispatch import Cell
 from api.errors import status_of
 from engine.call import Call
 from engine.errors import InvalidArgument
+from engine.history.protobuf import length_prefixed, message_tag
 from engine.protocol.tasks_pb2 import (
     CompleteTasksRequest,
     CompleteTasksResponse,
-    TaskCompletion,
     TaskCompletionResult,
 )
 
@@ -35,6 +37,10 @@ METHODS = {
 }
 """What a completion may be, by the field that holds it; results have fields of the same names."""
 
+RESULTS_TAG = message_tag(CompleteTasksResponse, "results")
+ERROR_TAG = message_tag(TaskCompletionResult, "error")
+ANSWER_TAGS = {name: message_tag(TaskCompletionResult, name) for name in METHODS}
+
 
 def offering_complete_tasks(cell: Cell) -> Cell:
     """`cell`, which then also answers CompleteTasks."""
@@ -50,27 +56,25 @@ def offering_complete_tasks(cell: Cell) -> Cell:
 async def _complete_all(cell: Cell, request: CompleteTasksRequest, caller: Call) -> bytes:
     if not 1 <= len(request.completions) <= COMPLETIONS_PER_CALL_MAX:
         raise InvalidArgument(f"completions must be 1 to {COMPLETIONS_PER_CALL_MAX}")
-    for index, completion in enumerate(request.completions):
-        if completion.WhichOneof("completion") is None:
+    named = [
+        (completion.WhichOneof("completion"), completion) for completion in request.completions
+    ]
+    for index, (name, _) in enumerate(named):
+        if name is None:
             raise InvalidArgument(f"completions[{index}] is empty")
     results = await asyncio.gather(
-        *(_complete(cell, completion, caller) for completion in request.completions)
+        *(_complete(cell, name, getattr(completion, name), caller) for name, completion in named)
     )
-    return CompleteTasksResponse(results=results).SerializeToString()
+    return b"".join(length_prefixed(RESULTS_TAG, result) for result in results)
 
 
-async def _complete(cell: Cell, completion: TaskCompletion, caller: Call) -> TaskCompletionResult:
-    name = completion.WhichOneof("completion")
-    assert name is not None
-    result = TaskCompletionResult()
+async def _complete(cell: Cell, name: str, completion: Message, caller: Call) -> bytes:
+    """The serialized result: the cell's answer goes on as it is."""
     try:
-        answer = await cell(METHODS[name], getattr(completion, name).SerializeToString(), caller)
+        answer = await cell(METHODS[name], completion.SerializeToString(), caller)
     except Exception as error:
         refusal = status_of(error)
         if refusal.is_our_fault:
             logger.exception("completion_failed", extra={"rpc_method": METHODS[name]})
-        result.error.CopyFrom(refusal.status)
-    else:
-        getattr(result, name).MergeFromString(answer)
-        getattr(result, name).SetInParent()
-    return result
+        return length_prefixed(ERROR_TAG, refusal.status.SerializeToString())
+    return length_prefixed(ANSWER_TAGS[name], answer)

@@ -17,7 +17,7 @@ from api.transports.errors import (
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 T = TypeVar("T")
 
-WATCH_AFTER_SECONDS = 0.02
+WATCH_AFTER_SECONDS = 0.1
 """Most calls are answered before; watching those as well would cost more than they do."""
 
 DEADLINE_GRACE_SECONDS = 5.0

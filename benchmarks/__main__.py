@@ -1,4 +1,4 @@
-"""python -m benchmarks NAME [--json FILE] [--quick]: measure, print a table, write the figures."""
+"""python -m benchmarks NAME [--json FILE] [--quick] [--published]: measure and print a table."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -26,8 +27,10 @@ def main() -> int:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--quick", action="store_true", help="about 10 s; for a first look")
+    parser.add_argument("--published", action="store_true", help="worker on published RPCs alone")
     arguments = parser.parse_args()
     plan = Plan.quick() if arguments.quick else Plan.full()
+    plan = replace(plan, published=arguments.published)
     scenario = import_module(f"benchmarks.scenarios.{arguments.name}")
     DATA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=DATA) as folder:

@@ -13,12 +13,18 @@ CLEAN_WINDOWS_MIN = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run measures."""
+    """How long a run measures, and whether its worker keeps to the published RPCs."""
 
     concurrencies: tuple[int, ...]
     window_seconds: float
     rounds_max: int
     sustained_seconds: float
+    published: bool = False
+
+    @property
+    def worker(self) -> str:
+        """How the worker gets its tasks, as records say it."""
+        return "published polls" if self.published else "PollTasks and CompleteTasks"
 
     @classmethod
     def full(cls) -> Plan:

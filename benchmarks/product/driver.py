@@ -24,6 +24,8 @@ from temporalio.api.workflowservice.v1.request_response_pb2 import (
 from benchmarks.http_client import BrokenAnswer, HttpClient
 from benchmarks.load import Failed, Tally, Target, beside
 from benchmarks.product.account import open_account
+from benchmarks.product.batches import Batches
+from benchmarks.product.published import PublishedPolls
 from benchmarks.product.wire import Refused, Wire, json_payloads
 from benchmarks.product.worker import Worker
 from benchmarks.product.workflows import QUEUE, BrokenHistory, RunState
@@ -143,8 +145,11 @@ def result_of(event: HistoryEvent) -> object:
 
 
 @asynccontextmanager
-async def product(data: Path) -> AsyncIterator[Product]:
-    """Run the real server in an empty folder, with an account, a namespace and a worker."""
+async def product(data: Path, *, published: bool = False) -> AsyncIterator[Product]:
+    """Run the real server in an empty folder, with an account, a namespace and a worker.
+
+    `published` keeps the worker to the published RPCs.
+    """
     port = free_port()
     folder = data / "product"
     folder.mkdir()
@@ -160,5 +165,6 @@ async def product(data: Path) -> AsyncIterator[Product]:
             tally = Tally()
             wire = Wire(client, access.namespace)
             worker = Worker(wire, tally)
-            async with beside(worker.pollers()):
+            polls = (PublishedPolls if published else Batches)(worker, wire, tally)
+            async with beside(polls.loops()):
                 yield Product(pid, wire, worker, tally)

@@ -17,7 +17,10 @@ async def run_sequence(
 ) -> list[Record]:
     """Every load of the plan on both servers in turns."""
     work = Work("sequence", activities, ack_only)
-    async with product(data) as server, floor_target(data, activities, ack_only=ack_only) as floor:
+    async with (
+        product(data, published=plan.published) as server,
+        floor_target(data, activities, ack_only=ack_only) as floor,
+    ):
         loads = Loads(name, [floor, server.target(work)], plan)
         await loads.run_all()
-        return loads.records(**conditions(data))
+        return loads.records(worker=plan.worker, **conditions(data))

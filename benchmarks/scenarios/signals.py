@@ -20,7 +20,7 @@ async def run(data: Path, plan: Plan) -> list[Record]:
     seconds = plan.window_seconds
     async with floor_target(data, activities=1) as floor:
         unit = [await closed_loop(floor, SENDERS, seconds) for _ in range(CLEAN_WINDOWS_MIN)]
-    async with product(data) as server:
+    async with product(data, published=plan.published) as server:
         sink = SignalSink(server)
         target = await sink.open()
         count = round(plan.sustained_seconds / seconds)
@@ -35,6 +35,7 @@ async def run(data: Path, plan: Plan) -> list[Record]:
             measured.tally,
             concurrency=SENDERS,
             window_seconds=seconds,
+            worker=plan.worker,
             **conditions(data),
         )
         for name, measured, taken in (("hello", floor, unit), ("signals", target, windows))

@@ -23,7 +23,10 @@ CHAIN = Work("sequence", CHAIN_ACTIVITIES, counts_activities=True)
 
 async def run(data: Path, plan: Plan) -> list[Record]:
     """One wide workflow after the other; chain5 on both servers in the same turns."""
-    async with product(data) as server, floor_target(data, CHAIN_ACTIVITIES) as bare:
+    async with (
+        product(data, published=plan.published) as server,
+        floor_target(data, CHAIN_ACTIVITIES) as bare,
+    ):
         floor = replace(bare, units_per_operation=CHAIN_ACTIVITIES)
         loads = [
             ("chain5", CHAIN_CONCURRENCY, floor),
@@ -47,6 +50,7 @@ async def run(data: Path, plan: Plan) -> list[Record]:
             unit="activity",
             concurrency=concurrency,
             window_seconds=plan.window_seconds,
+            worker=plan.worker,
             **conditions(data),
         )
         for (name, concurrency, target), summary in zip(loads, summaries, strict=True)

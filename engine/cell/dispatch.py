@@ -69,7 +69,7 @@ class Dispatcher:
         self._namespaces = namespaces
         self._answers = answers
         self._history = history
-        self.matching = Matching(env, owners.shard_count, self.start, self._refill)
+        self.matching = Matching(env, owners.shard_count, self, self._refill)
 
     def _refill(self, key: QueueKey) -> None:
         self._owners.offer_again(self.matching.home_shard(key))
@@ -250,6 +250,21 @@ class Dispatcher:
 
     # --- starting -------------------------------------------------------------------------
 
+    def start_now(self, queue: TaskQueue, poller: Poller, task: TaskRef) -> bool | None:
+        """Start a task whose run is in this node's memory; see `Starter`."""
+        shard_id = shard_of(task.namespace_id, task.workflow_id, self._owners.shard_count)
+        if not self._owners.is_here(shard_id):
+            return None
+        shard = self._owners.owned(shard_id)
+        run = shard.held(RunKey(task.namespace_id, task.workflow_id, task.run_id))
+        if run is None or not self._has_scheduled(run, task):
+            return None
+        started = self._begin(shard, run, task, poller.info)
+        if started is None:
+            return False
+        self._deliver_after_commit(shard, run, queue, poller, started)
+        return True
+
     async def start(self, task: TaskRef, poller: PollerInfo) -> bytes:
         """Start a task for a poller of a queue of ours; b"" when the task is gone."""
         shard_id = shard_of(task.namespace_id, task.workflow_id, self._owners.shard_count)
@@ -266,7 +281,7 @@ class Dispatcher:
         run = await shard.find(RunKey(task.namespace_id, task.workflow_id, task.run_id))
         if run is None:
             return b""
-        if task.kind == "activity" and task.scheduled_event_id in run.state.activities:
+        if not self._has_scheduled(run, task):
             await self._read_scheduled(run, task.scheduled_event_id)
         started = self._begin(shard, run, task, poller)
         if started is None:
@@ -321,6 +336,13 @@ class Dispatcher:
             pending = activity.start(t, pending, poller.identity, poller.request_id)
             shard.record(run, t)
         return self._answers.activity_task(run, pending, scheduled, namespace.name)
+
+    def _has_scheduled(self, run: LoadedRun, task: TaskRef) -> bool:
+        """Whether all that a start says of its activity is at hand."""
+        if task.kind != "activity" or task.scheduled_event_id not in run.state.activities:
+            return True
+        known = self._namespaces.known(task.namespace_id) is not None
+        return known and task.scheduled_event_id in run.scheduled
 
     async def _read_scheduled(self, run: LoadedRun, scheduled_event_id: int) -> None:
         """Have the activity's scheduled event at hand, and those of its neighbours."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 
@@ -14,6 +15,17 @@ from engine.limits import CACHED_HISTORY_BYTES_MAX
 from engine.metering.facts import Fact
 from engine.metering.summary import encode_summary
 from engine.persistence.protocols import HistoryBatch, RunKey, RunWrite
+
+
+class Watcher(NamedTuple):
+    """Who waits for something new of a run to be durable; `until_closed`: for its end alone."""
+
+    woken: asyncio.Future[None]
+    until_closed: bool
+
+    def wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
 
 
 class LoadedRun:
@@ -58,7 +70,7 @@ class LoadedRun:
         self.tail_bytes = 0
         self.facts: list[Fact] = []
         self.queries = QueryRegistry()
-        self.watchers: list[asyncio.Future[None]] = []
+        self.watchers: list[Watcher] = []
         self.wakeup_stored_ns: int | None = None
         self.wakeup_at_ns: int | None = None
         self._batches: list[HistoryBatch] = []
@@ -125,11 +137,15 @@ class LoadedRun:
             self.tail_bytes -= len(self.tail.pop(0).blob)
 
     def notify(self) -> None:
-        """Wake everyone who waits for something new of this run to be durable."""
-        watchers, self.watchers = self.watchers, []
+        """Wake those who wait for what is durable now."""
+        if not self.watchers:
+            return
+        goes_on = self.state.is_open and not self.deleted
+        watchers = self.watchers
+        self.watchers = [w for w in watchers if goes_on and w.until_closed]
         for watcher in watchers:
-            if not watcher.done():
-                watcher.set_result(None)
+            if not (goes_on and watcher.until_closed):
+                watcher.wake()
 
     def park(self, error: Exception) -> None:
         """The run leaves memory because it cannot be written."""
@@ -140,8 +156,8 @@ class LoadedRun:
         """The run leaves memory with its waiters unanswered: they learn why."""
         watchers, self.watchers = self.watchers, []
         for watcher in watchers:
-            if not watcher.done():
-                watcher.set_exception(error)
+            if not watcher.woken.done():
+                watcher.woken.set_exception(error)
         self.queries.fail(error)
 
     def _wakeup_to_store(self) -> int | None:

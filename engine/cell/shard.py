@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.cell.alarm import Alarm
-from engine.cell.loaded_run import LoadedRun
+from engine.cell.loaded_run import LoadedRun, Watcher
 from engine.cell.taken import Taken, TakenRun
 from engine.env import Env, run_id
 from engine.errors import EngineError, Internal, NotFound, Unavailable
@@ -116,7 +116,7 @@ class Shard:
     async def find(self, key: RunKey) -> LoadedRun | None:
         """The run named (an empty run id: the current one), or None."""
         self.check_owned()
-        held = self._held(key)
+        held = self.held(key)
         if held is not None or self._ids.never_seen(key.namespace_id, key.workflow_id):
             return held
         pending = self._loading.get(key)
@@ -125,7 +125,7 @@ class Shard:
             pending.add_done_callback(lambda _: self._loading.pop(key, None))
         stored = await asyncio.shield(pending)
         self.check_owned()
-        held = self._held(key)
+        held = self.held(key)
         if held is not None or stored is None:
             return held
         # Somebody else who waited for the same rows may have put the run here meanwhile.
@@ -200,18 +200,19 @@ class Shard:
         else:
             self._after_commit.append(AfterCommit(run.sequence, run, action, undo))
 
-    async def changed(self, run: LoadedRun, timeout_seconds: float) -> None:
-        """Return when something new of the run is durable, or after the timeout."""
-        future = asyncio.get_running_loop().create_future()
-        run.watchers.append(future)
+    async def changed(
+        self, run: LoadedRun, timeout_seconds: float, *, until_closed: bool = False
+    ) -> None:
+        """Return when something new of the run, or its end, is durable, or after the timeout."""
+        watcher = Watcher(asyncio.get_running_loop().create_future(), until_closed)
+        run.watchers.append(watcher)
+        timer = self._env.call_later(timeout_seconds, watcher.wake)
         try:
-            async with asyncio.timeout(timeout_seconds):
-                await future
-        except TimeoutError:
-            pass
+            await watcher.woken
         finally:
-            if future in run.watchers:
-                run.watchers.remove(future)
+            timer.cancel()
+            if watcher in run.watchers:
+                run.watchers.remove(watcher)
 
     def check_owned(self) -> None:
         """Raises Unavailable once somebody else may own the shard."""
@@ -339,7 +340,8 @@ class Shard:
 
     # --- memory ---------------------------------------------------------------------------
 
-    def _held(self, key: RunKey) -> LoadedRun | None:
+    def held(self, key: RunKey) -> LoadedRun | None:
+        """The run named (an empty run id: the current one), if it is in memory."""
         if not key.run_id:
             current = self._current.get(key[:2])
             if current is None:

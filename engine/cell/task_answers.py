@@ -20,7 +20,13 @@ from temporalio.api.workflowservice.v1 import (
 from engine.cell.history_reader import HistoryReader
 from engine.cell.loaded_run import LoadedRun
 from engine.history import workflow_task
-from engine.history.protobuf import event_size_prefixed, set_timestamp, to_duration, varint
+from engine.history.protobuf import (
+    event_size_prefixed,
+    length_prefixed,
+    message_tag,
+    set_timestamp,
+    to_duration,
+)
 from engine.history.state import Activity, RunState
 from engine.history.workflow_task import NORMAL
 from engine.limits import HISTORY_PAGE_BYTES_MAX
@@ -32,9 +38,7 @@ from engine.tokens import (
     WorkflowTaskToken,
 )
 
-HISTORY_TAG = varint(
-    PollWorkflowTaskQueueResponse.DESCRIPTOR.fields_by_name["history"].number << 3 | 2
-)
+HISTORY_TAG = message_tag(PollWorkflowTaskQueueResponse, "history")
 
 
 class HistoryAnswer(NamedTuple):
@@ -167,4 +171,4 @@ class TaskAnswers:
 
 
 def _join(header: PollWorkflowTaskQueueResponse, history: bytes) -> bytes:
-    return header.SerializeToString() + HISTORY_TAG + varint(len(history)) + history
+    return header.SerializeToString() + length_prefixed(HISTORY_TAG, history)

@@ -9,11 +9,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
 from engine.errors import InvalidArgument, Unimplemented
-from engine.history.protobuf import duration_ns
+from engine.history import durations
 from engine.limits import ID_BYTES_MAX, MEMO_BYTES_MAX, PAYLOAD_BYTES_MAX
 
 RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-DURATION_SECONDS_MAX = 100 * 366 * 86_400
 
 
 def identifier(field: str, value: str, *, required: bool = True) -> None:
@@ -32,10 +31,8 @@ def run_id(field: str, value: str) -> None:
 
 def duration(field: str, value: Duration) -> None:
     """Neither negative nor beyond what a wake-up can hold."""
-    if duration_ns(value) < 0:
-        raise InvalidArgument(f"{field} must not be negative")
-    if value.seconds > DURATION_SECONDS_MAX:
-        raise InvalidArgument(f"{field} must be at most {DURATION_SECONDS_MAX} s (100 years)")
+    if problem := durations.problem(value):
+        raise InvalidArgument(f"{field} {problem}")
 
 
 def size(field: str, value: Message, bytes_max: int = PAYLOAD_BYTES_MAX) -> None:

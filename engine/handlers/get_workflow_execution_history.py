@@ -16,7 +16,7 @@ from engine.errors import InvalidArgument
 from engine.handlers import polling, routing
 from engine.handlers.handler import WORKFLOW_SERVICE, Handler
 from engine.history import workflow_task
-from engine.history.protobuf import event_size_prefixed, varint
+from engine.history.protobuf import event_size_prefixed, length_prefixed, message_tag
 from engine.limits import (
     HISTORY_PAGE_BYTES_MAX,
     HISTORY_PAGE_EVENT_COUNT_MAX,
@@ -25,8 +25,7 @@ from engine.limits import (
 from engine.tokens import HistoryPageToken
 
 CLOSE_EVENT = HistoryEventFilterType.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT
-_FIELD = GetWorkflowExecutionHistoryResponse.DESCRIPTOR.fields_by_name["history"].number
-HISTORY_TAG = varint(_FIELD << 3 | 2)
+HISTORY_TAG = message_tag(GetWorkflowExecutionHistoryResponse, "history")
 
 
 async def handle(
@@ -78,7 +77,7 @@ async def _wait(
         left = deadline - services.env.monotonic()
         if left <= 0:
             return
-        await shard.changed(run, left)
+        await shard.changed(run, left, until_closed=only_close)
         shard.check_owned()
 
 
@@ -91,7 +90,7 @@ def _answer(services: Services, run: LoadedRun, history: bytes, next_event_id: i
     answer = GetWorkflowExecutionHistoryResponse()
     if next_event_id:
         answer.next_page_token = services.tokens.seal(HistoryPageToken(*run.key, next_event_id))
-    return answer.SerializeToString() + HISTORY_TAG + varint(len(history)) + history
+    return answer.SerializeToString() + length_prefixed(HISTORY_TAG, history)
 
 
 def page_token(services: Services, sealed: bytes, call: Call, workflow_id: str) -> HistoryPageToken:

@@ -3,51 +3,43 @@
 from __future__ import annotations
 
 from temporalio.api.enums.v1 import TaskQueueKind
-from temporalio.api.workflowservice.v1 import (
-    PollActivityTaskQueueResponse,
-    PollWorkflowTaskQueueResponse,
-)
 
 from engine.call import Call
 from engine.cell.services import Services
 from engine.errors import InvalidArgument
 from engine.handlers import checks, polling, routing
 from engine.handlers.handler import TASK_SERVICE, Handler
+from engine.history.protobuf import length_prefixed, message_tag
 from engine.limits import TASKS_PER_POLL_MAX
-from engine.matching.queue import TaskQueue, poll_any
+from engine.matching.queue import poll
 from engine.matching.task import PollerInfo, QueueKey, QueueKind
 from engine.protocol.tasks_pb2 import PollTasksRequest, PollTasksResponse
 
+TAGS: dict[QueueKind, bytes] = {
+    "workflow": message_tag(PollTasksResponse, "workflow_tasks"),
+    "activity": message_tag(PollTasksResponse, "activity_tasks"),
+}
 
-async def handle(services: Services, request: PollTasksRequest, call: Call) -> PollTasksResponse:
+
+async def handle(services: Services, request: PollTasksRequest, call: Call) -> bytes:
     checks.identifier("identity", request.identity, required=False)
     wanted = _wanted(request)
+    room = [
+        (services.dispatcher.matching.queue(_key(call, request, kind)), count)
+        for kind, count in wanted.items()
+    ]
     sticky = request.task_queue.kind == TaskQueueKind.TASK_QUEUE_KIND_STICKY
-    queues: dict[QueueKind, TaskQueue] = {
-        kind: services.dispatcher.matching.queue(
-            QueueKey(call.namespace_id, request.task_queue.name, kind)
-        )
-        for kind in wanted
-    }
+    poller = PollerInfo(request.identity, polling.request_id(services), sticky)
+    found = await poll(services.env, room, poller, polling.seconds(services, call))
+    return b"".join(
+        length_prefixed(TAGS[kind], task)
+        for kind, tasks in zip(wanted, found, strict=True)
+        for task in tasks
+    )
 
-    def poller() -> PollerInfo:
-        return PollerInfo(request.identity, polling.request_id(services), sticky)
 
-    seconds = polling.seconds(services, call)
-    first = await poll_any(services.env, queues, poller(), seconds)
-    found: dict[QueueKind, list[bytes]] = {kind: [] for kind in queues}
-    for kind, task in first.items():
-        found[kind].append(task)
-    if first:
-        for kind, queue in queues.items():
-            more = wanted[kind] - len(found[kind])
-            found[kind] += await queue.take([poller() for _ in range(more)])
-    answer = PollTasksResponse()
-    for task in found.get("workflow", ()):
-        answer.workflow_tasks.append(PollWorkflowTaskQueueResponse.FromString(task))
-    for task in found.get("activity", ()):
-        answer.activity_tasks.append(PollActivityTaskQueueResponse.FromString(task))
-    return answer
+def _key(call: Call, request: PollTasksRequest, kind: QueueKind) -> QueueKey:
+    return QueueKey(call.namespace_id, request.task_queue.name, kind)
 
 
 def _wanted(request: PollTasksRequest) -> dict[QueueKind, int]:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 
 from temporalio.api.enums.v1 import QueryResultType, WorkflowTaskFailedCause
 from temporalio.api.workflowservice.v1 import (
-    PollActivityTaskQueueResponse,
-    PollWorkflowTaskQueueResponse,
     RespondWorkflowTaskCompletedRequest,
     RespondWorkflowTaskCompletedResponse,
 )
@@ -24,18 +22,26 @@ from engine.handlers.handler import WORKFLOW_SERVICE, Handler
 from engine.handlers.started_task import check_workflow_task
 from engine.history import commands, completion, workflow_task
 from engine.history.commands.rejection import CommandRejected
+from engine.history.protobuf import length_prefixed, message_tag
 from engine.matching.task import PollerInfo
 from engine.tokens import WorkflowTaskToken
 from engine.visibility import search_attributes
 
 BAD_ATTRIBUTES = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_BAD_SEARCH_ATTRIBUTES
 ANSWERED = QueryResultType.QUERY_RESULT_TYPE_ANSWERED
+WORKFLOW_TASK_TAG = message_tag(RespondWorkflowTaskCompletedResponse, "workflow_task")
+ACTIVITY_TASK_TAG = message_tag(RespondWorkflowTaskCompletedResponse, "activity_tasks")
 
 
 async def handle(
     services: Services, request: RespondWorkflowTaskCompletedRequest, call: Call
-) -> RespondWorkflowTaskCompletedResponse:
+) -> bytes:
     checks.identifier("identity", request.identity, required=False)
+    sticky = request.sticky_attributes
+    checks.identifier(
+        "sticky_attributes.worker_task_queue.name", sticky.worker_task_queue.name, required=False
+    )
+    checks.duration("sticky_attributes.schedule_to_start_timeout", sticky.schedule_to_start_timeout)
     token = services.tokens.open(
         WorkflowTaskToken, request.task_token, "task_token", call.namespace_id
     )
@@ -49,12 +55,14 @@ async def handle(
     await shard.durable(run)
     if rejection is not None:
         raise InvalidArgument(completion.rejection_text(rejection))
-    answer = RespondWorkflowTaskCompletedResponse()
-    for task in await inline.workflow_tasks():
-        answer.workflow_task.CopyFrom(PollWorkflowTaskQueueResponse.FromString(task))
-    for task in await inline.activity_tasks():
-        answer.activity_tasks.append(PollActivityTaskQueueResponse.FromString(task))
-    return answer
+    workflow_tasks = await inline.workflow_tasks()
+    activity_tasks = await inline.activity_tasks()
+    return b"".join(
+        [
+            *(length_prefixed(WORKFLOW_TASK_TAG, task) for task in workflow_tasks),
+            *(length_prefixed(ACTIVITY_TASK_TAG, task) for task in activity_tasks),
+        ]
+    )
 
 
 def _complete(

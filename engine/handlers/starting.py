@@ -38,6 +38,9 @@ def check(request: StartRequest, namespace: Namespace) -> None:
         (
             ("cron_schedule", bool(request.cron_schedule)),
             ("retry_policy", request.HasField("retry_policy")),
+            ("completion_callbacks", bool(getattr(request, "completion_callbacks", ()))),
+            ("versioning_override", request.HasField("versioning_override")),
+            ("time_skipping_config", request.HasField("time_skipping_config")),
         )
     )
     fields = request.search_attributes.indexed_fields

@@ -19,7 +19,7 @@ from temporalio.api.history.v1 import (
     ActivityTaskTimedOutEventAttributes,
 )
 
-from engine.history import retry, workflow_task
+from engine.history import closing, retry, workflow_task
 from engine.history.state import Activity, Attempt, RunState
 from engine.history.transition import OfferActivityTask, Transition
 from engine.metering.facts import FactKind
@@ -212,6 +212,7 @@ def _write_started(t: Transition, activity: Activity) -> int:
 
 def _close(t: Transition, attributes: Message) -> None:
     t.append(attributes)
+    closing.enforce_history_limits(t)
     workflow_task.schedule(t)
 
 

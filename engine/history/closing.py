@@ -13,6 +13,7 @@ from temporalio.api.history.v1 import (
 from engine.history import workflow_task
 from engine.history.protobuf import NANOSECONDS
 from engine.history.transition import Transition
+from engine.limits import HISTORY_BYTES_MAX, HISTORY_EVENT_COUNT_MAX
 
 FORCE_CLOSE = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_FORCE_CLOSE_COMMAND
 
@@ -43,6 +44,21 @@ def time_out(t: Transition) -> None:
         t,
         WorkflowExecutionTimedOutEventAttributes(retry_state=RetryState.RETRY_STATE_TIMEOUT),
     )
+
+
+def enforce_history_limits(t: Transition) -> None:
+    """A history past its hard limits ends its run, which tells why.
+
+    Called wherever workers and clients add to a history, so that one whose workers are gone is
+    bounded as well.
+    """
+    state = t.state
+    if not state.is_open:
+        return
+    if state.run.next_event_id - 1 > HISTORY_EVENT_COUNT_MAX:
+        terminate(t, f"history has more than {HISTORY_EVENT_COUNT_MAX} events")
+    elif state.volatile.history_bytes > HISTORY_BYTES_MAX:
+        terminate(t, f"history has more than {HISTORY_BYTES_MAX} bytes")
 
 
 def expires_at_ns(t: Transition) -> int:

@@ -12,8 +12,6 @@ from engine.history.commands.rejection import CommandRejected
 from engine.history.protobuf import NANOSECONDS, duration_ns
 from engine.history.transition import Transition
 from engine.limits import (
-    HISTORY_BYTES_MAX,
-    HISTORY_EVENT_COUNT_MAX,
     LOCAL_ACTIVITY_RETRY_COUNT_MAX,
     PAYLOAD_BYTES_MAX,
     WORKFLOW_TASK_HEARTBEAT_SECONDS_MAX,
@@ -56,18 +54,7 @@ def complete(t: Transition, request: RespondWorkflowTaskCompletedRequest) -> Non
         return
     if t.flush_buffer() or request.force_create_new_workflow_task:
         workflow_task.schedule(t, first_scheduled_at_ns=first_scheduled_at_ns)
-    enforce_history_limits(t)
-
-
-def enforce_history_limits(t: Transition) -> None:
-    """A history past its hard limits ends its run, which tells why."""
-    state = t.state
-    if not state.is_open:
-        return
-    if state.run.next_event_id > HISTORY_EVENT_COUNT_MAX:
-        closing.terminate(t, f"history has more than {HISTORY_EVENT_COUNT_MAX} events")
-    elif state.volatile.history_bytes > HISTORY_BYTES_MAX:
-        closing.terminate(t, f"history has more than {HISTORY_BYTES_MAX} bytes")
+    closing.enforce_history_limits(t)
 
 
 def reject(t: Transition, rejection: CommandRejected, identity: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.history.v1 import History, HistoryEvent
 
@@ -44,6 +45,16 @@ def varint(value: int) -> bytes:
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
+
+
+def message_tag(message: type[Message], field: str) -> bytes:
+    """What stands before the length of a field that holds a message."""
+    return varint(message.DESCRIPTOR.fields_by_name[field].number << 3 | 2)
+
+
+def length_prefixed(tag: bytes, encoded: bytes) -> bytes:
+    """A serialized message as a field of another; such pieces concatenate to a message."""
+    return tag + varint(len(encoded)) + encoded
 
 
 def event_size_prefixed(event: HistoryEvent) -> bytes:

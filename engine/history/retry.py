@@ -6,12 +6,14 @@ from temporalio.api.common.v1 import RetryPolicy
 from temporalio.api.enums.v1 import RetryState, TimeoutType
 from temporalio.api.failure.v1 import Failure
 
+from engine.history import durations
 from engine.history.protobuf import NANOSECONDS, duration_ns, to_duration
 from engine.history.state import Activity
 from engine.limits import (
     ACTIVITY_RETRY_COEFFICIENT,
     ACTIVITY_RETRY_INITIAL_SECONDS,
     ACTIVITY_RETRY_MAXIMUM_FACTOR,
+    DURATION_SECONDS_MAX,
 )
 
 TIMEOUTS_OF_AN_ATTEMPT = {
@@ -32,18 +34,20 @@ def with_defaults(policy: RetryPolicy) -> RetryPolicy:
         filled.backoff_coefficient = ACTIVITY_RETRY_COEFFICIENT
     if not duration_ns(filled.maximum_interval):
         maximum_ns = duration_ns(filled.initial_interval) * ACTIVITY_RETRY_MAXIMUM_FACTOR
+        maximum_ns = min(maximum_ns, DURATION_SECONDS_MAX * NANOSECONDS)
         filled.maximum_interval.CopyFrom(to_duration(maximum_ns))
     return filled
 
 
 def problem(policy: RetryPolicy) -> str:
     """What is wrong with a policy as a client sent it; empty when nothing is."""
-    if policy.backoff_coefficient and policy.backoff_coefficient < 1:
+    # NaN is not at least 1 either.
+    if policy.backoff_coefficient and not policy.backoff_coefficient >= 1:
         return "backoff_coefficient must be at least 1"
-    if duration_ns(policy.initial_interval) < 0:
-        return "initial_interval must not be negative"
-    maximum_ns = duration_ns(policy.maximum_interval)
-    if maximum_ns < 0 or 0 < maximum_ns < duration_ns(policy.initial_interval):
+    for name in ("initial_interval", "maximum_interval"):
+        if wrong := durations.problem(getattr(policy, name)):
+            return f"{name} {wrong}"
+    if 0 < duration_ns(policy.maximum_interval) < duration_ns(policy.initial_interval):
         return "maximum_interval must not be below initial_interval"
     if policy.maximum_attempts < 0:
         return "maximum_attempts must not be negative"
@@ -64,10 +68,14 @@ def interval_ns(policy: RetryPolicy, attempt: int, requested_ns: int | None) -> 
 
 
 def requested_delay_ns(failure: Failure) -> int | None:
-    """The delay that an application failure asks for itself."""
+    """The delay that an application failure asks for itself, brought within its bounds.
+
+    The attempt has failed whatever the delay says, so that it is no reason to refuse the failure.
+    """
     info = failure.application_failure_info
     if failure.HasField("application_failure_info") and info.HasField("next_retry_delay"):
-        return duration_ns(info.next_retry_delay)
+        longest_ns = DURATION_SECONDS_MAX * NANOSECONDS
+        return max(0, min(duration_ns(info.next_retry_delay), longest_ns))
     return None
 
 

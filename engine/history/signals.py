@@ -8,7 +8,7 @@ from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
 )
 
-from engine.history import workflow_task
+from engine.history import closing, workflow_task
 from engine.history.transition import Transition
 from engine.metering.facts import FactKind
 
@@ -35,4 +35,5 @@ def signal(
     """Record the signal and have the workflow look at it."""
     t.append(attributes, fact=fact)
     t.state.remember_signal_request(attributes.request_id)
+    closing.enforce_history_limits(t)
     workflow_task.schedule(t)

@@ -3,6 +3,7 @@
 `Run`, `Activity` and `Timer` follow from the history alone, except where a field says volatile.
 `WorkflowTask` and `Attempt` are volatile: they change without events, and rows keep them.
 Items are frozen and replaced, so that a shallow copy of the state is a checkpoint.
+None can be part of a cycle, so the garbage collector need not visit the many that stay in memory.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ DeadlineKind = Literal[
 ]
 
 
-class Run(msgspec.Struct, array_like=True):
+class Run(msgspec.Struct, array_like=True, gc=False):
     """What the history says of the run as a whole. Times are nanoseconds; 0 means none."""
 
     workflow_type: str = ""
@@ -53,7 +54,7 @@ class Run(msgspec.Struct, array_like=True):
     priority: bytes = b""
 
 
-class WorkflowTask(msgspec.Struct, array_like=True, frozen=True):
+class WorkflowTask(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The outstanding workflow task, at most one. `scheduled_event_id` 0 means none.
 
     From attempt 2 on it is transient: its two event ids are those its events would have.
@@ -73,7 +74,7 @@ class WorkflowTask(msgspec.Struct, array_like=True, frozen=True):
     suggest_continue_as_new: bool = False
 
 
-class Volatile(msgspec.Struct, array_like=True):
+class Volatile(msgspec.Struct, array_like=True, gc=False):
     """What changes without events, as one part of the header row."""
 
     task: WorkflowTask = WorkflowTask()
@@ -88,7 +89,7 @@ class Volatile(msgspec.Struct, array_like=True):
     counters: dict[str, int] = {}
 
 
-class Attempt(msgspec.Struct, array_like=True, frozen=True):
+class Attempt(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The current attempt of an activity; `started_at_ns` 0 means waiting or backing off."""
 
     number: int = 1
@@ -103,7 +104,7 @@ class Attempt(msgspec.Struct, array_like=True, frozen=True):
     last_completed_at_ns: int = 0
 
 
-class Activity(msgspec.Struct, array_like=True, frozen=True):
+class Activity(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A pending activity. `attempt` is volatile. Timeouts of 0 do not apply."""
 
     scheduled_event_id: int
@@ -121,7 +122,7 @@ class Activity(msgspec.Struct, array_like=True, frozen=True):
     priority: bytes = b""
 
 
-class Timer(msgspec.Struct, array_like=True, frozen=True):
+class Timer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A running timer of the workflow; it fires at `due_at_ns`, never before."""
 
     timer_id: str
@@ -183,8 +184,9 @@ class RunState:
         return bool(self.volatile.task.scheduled_event_id or self.activities)
 
     def put_activity(self, activity: Activity) -> None:
+        if activity.scheduled_event_id not in self.activities:
+            self.activity_ids[activity.activity_id] = activity.scheduled_event_id
         self.activities[activity.scheduled_event_id] = activity
-        self.activity_ids[activity.activity_id] = activity.scheduled_event_id
         self.changed.add((ItemKind.ACTIVITY, str(activity.scheduled_event_id)))
 
     def put_attempt(self, activity: Activity, attempt: Attempt) -> Activity:
@@ -194,7 +196,10 @@ class RunState:
 
     def drop_activity(self, scheduled_event_id: int) -> None:
         activity = self.activities.pop(scheduled_event_id)
-        del self.activity_ids[activity.activity_id]
+        # In the order of history the id may be another activity's already: the workflow used it
+        # again while this one's end still waited in the buffer.
+        if self.activity_ids.get(activity.activity_id) == scheduled_event_id:
+            del self.activity_ids[activity.activity_id]
         self.changed.add((ItemKind.ACTIVITY, str(scheduled_event_id)))
 
     def put_timer(self, timer: Timer) -> None:

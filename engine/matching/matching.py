@@ -5,17 +5,17 @@ from __future__ import annotations
 from engine.env import Env
 from engine.errors import Unavailable
 from engine.ids import shard_of
-from engine.matching.queue import Refill, Start, TaskQueue
+from engine.matching.queue import Refill, Starter, TaskQueue
 from engine.matching.task import QueueKey
 
 
 class Matching:
     """Makes queues when somebody asks for them and forgets idle ones."""
 
-    def __init__(self, env: Env, shard_count: int, start: Start, refill: Refill) -> None:
+    def __init__(self, env: Env, shard_count: int, starter: Starter, refill: Refill) -> None:
         self._env = env
         self._shard_count = shard_count
-        self._start = start
+        self._starter = starter
         self._refill = refill
         self._queues: dict[QueueKey, TaskQueue] = {}
 
@@ -26,7 +26,7 @@ class Matching:
     def queue(self, key: QueueKey) -> TaskQueue:
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = TaskQueue(key, self._env, self._start, self._refill)
+            queue = self._queues[key] = TaskQueue(key, self._env, self._starter, self._refill)
         return queue
 
     def known(self, key: QueueKey) -> TaskQueue | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from engine.env import Env
+from engine.errors import EngineError
 from engine.limits import (
     BACKLOG_TASK_COUNT_LOW,
     BACKLOG_TASK_COUNT_MAX,
@@ -15,36 +17,60 @@ from engine.limits import (
     STICKY_LIVENESS_SECONDS,
 )
 from engine.matching.backlog import Backlog
-from engine.matching.task import PollerInfo, QueueKey, QueueKind, TaskRef
+from engine.matching.task import PollerInfo, QueueKey, TaskRef
 
 RESTART_SECONDS = 0.2
 
-Start = Callable[[TaskRef, PollerInfo], Awaitable[bytes]]
 Refill = Callable[[QueueKey], None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Poller:
-    """A worker that waits; `answer` becomes the response's bytes."""
+    """A poll of one queue, which has `room` for so many more tasks.
+
+    `ready` is set with the first of its `answers`: from then on it is given only what is already
+    on its way, and once it `has_left` nothing at all.
+    """
 
     info: PollerInfo
-    answer: asyncio.Future[bytes]
+    room: int
+    ready: asyncio.Future[None]
+    answers: list[bytes] = field(default_factory=list)
+    has_left: bool = False
+    is_dismissed: bool = False
+    """Whether its worker said that it stops: nobody waits for it to come again."""
+
+    def give(self, answer: bytes) -> None:
+        self.answers.append(answer)
+        _end(self.ready)
+
+
+class Starter(Protocol):
+    """Starts tasks at the shards of their runs."""
+
+    def start_now(self, queue: TaskQueue, poller: Poller, task: TaskRef) -> bool | None:
+        """Decide the start and have it delivered to the poller as soon as it is durable.
+
+        False: the task is gone. None: that needs more than this node's memory. Raises EngineError.
+        """
+
+    async def start(self, task: TaskRef, poller: PollerInfo) -> bytes:
+        """A durably started task as the poll's answer; b"" when it is gone. Raises EngineError."""
 
 
 class TaskQueue:
-    """Matches tasks with pollers, first come first served on both sides.
+    """Matches tasks with pollers; tasks come in their order, pollers take turns.
 
-    `start` asks the run's shard for the task's durable start and the poll's answer; it returns
-    b"" for a task that is gone. `refill` has the shards offer again what waits there, once the
-    head that is kept here runs low. A started task whose poller left goes to the next one as it is.
+    `refill` has the shards offer again what waits there, once the head that is kept here runs low.
+    A started task whose poller left goes to the next one as it is.
     """
 
-    def __init__(self, key: QueueKey, env: Env, start: Start, refill: Refill) -> None:
+    def __init__(self, key: QueueKey, env: Env, starter: Starter, refill: Refill) -> None:
         self.key = key
         self.is_sticky = False
         """Whether one worker alone polls it, for what it remembers."""
         self._env = env
-        self._start = start
+        self._starter = starter
         self._refill = refill
         self._pollers: deque[Poller] = deque()
         self._tasks = Backlog()
@@ -72,7 +98,7 @@ class TaskQueue:
 
     def is_live(self) -> bool:
         """Whether somebody polls, or did just now: a sticky queue without is abandoned."""
-        if any(not poller.answer.done() for poller in self._pollers):
+        if any(not poller.ready.done() for poller in self._pollers):
             return True
         if not self._seen:
             return False
@@ -80,28 +106,28 @@ class TaskQueue:
         return last_seen > self._env.monotonic() - STICKY_LIVENESS_SECONDS
 
     def reserve(self) -> Poller | None:
-        """The poller that waits longest, taken out for a task about to be started."""
+        """Room for a task about to be started, with the poller whose turn it is."""
         while self._pollers:
             poller = self._pollers.popleft()
-            if not poller.answer.done():
+            if not poller.ready.done():
+                poller.room -= 1
+                if poller.room:
+                    self._pollers.append(poller)
                 return poller
         return None
 
     def deliver(self, poller: Poller, response: bytes) -> None:
         """Hand out a durably started task, to the next poller if this one left."""
-        taker: Poller | None = poller
-        while taker is not None:
-            if not taker.answer.done():
-                taker.answer.set_result(response)
-                return
-            taker = self.reserve()
-        self._undelivered.append(response)
+        taker = self.reserve() if poller.has_left else poller
+        if taker is None:
+            self._undelivered.append(response)
+        else:
+            taker.give(response)
 
     def give_back(self, poller: Poller) -> None:
-        """The reserved poller got nothing: it is the first in line again."""
-        if not poller.answer.done():
-            self._pollers.appendleft(poller)
-            self._match()
+        """The reserved room was not needed."""
+        self._release(poller)
+        self._match()
 
     def offer(self, task: TaskRef) -> None:
         """A task looks for a worker; offering it twice is the same as once."""
@@ -113,69 +139,49 @@ class TaskQueue:
 
     async def poll(self, info: PollerInfo, timeout_seconds: float) -> bytes:
         """The next task's answer, or b"" after the timeout. Cancelling loses no task."""
-        poller = self._enter(info)
-        timer = self._env.call_later(timeout_seconds, lambda: _expire(poller))
-        try:
-            return await poller.answer
-        except asyncio.CancelledError:
-            self._give_up(poller)
-            raise
-        finally:
-            timer.cancel()
-            self._saw(info.identity)
+        ((*answers,),) = await poll(self._env, [(self, 1)], info, timeout_seconds)
+        return answers[0] if answers else b""
 
-    async def take(self, pollers: Sequence[PollerInfo]) -> list[bytes]:
-        """What waits now, at most one task for each of `pollers`. Cancelling loses no task."""
-        taken: list[Poller] = []
-        for info in pollers:
-            if not self.backlog_count:
-                break
-            poller = Poller(info, asyncio.get_running_loop().create_future())
-            taken.append(poller)
-            if self._undelivered:
-                poller.answer.set_result(self._undelivered.popleft())
-            else:
-                task = self._next_task()
-                self._env.spawn("start_task", self._begin(poller, task, once=True))
-        try:
-            answers = [await poller.answer for poller in taken]
-        except asyncio.CancelledError:
-            for poller in taken:
-                self._give_up(poller)
-            raise
-        return [answer for answer in answers if answer]
+    def enter(self, info: PollerInfo, room: int, ready: asyncio.Future[None]) -> Poller:
+        """A poll begins; `ready` is set when it has something, and by whoever ends it."""
+        self.saw(info.identity)
+        self.is_sticky = info.sticky
+        poller = Poller(info, room, ready)
+        self._pollers.append(poller)
+        self._match()
+        return poller
+
+    def give_up(self, poller: Poller) -> None:
+        """The client left: the tasks that the poller holds go to the next one."""
+        poller.has_left = True
+        self._undelivered.extendleft(reversed(poller.answers))
+        self._match()
+
+    def saw(self, identity: str) -> None:
+        """A worker polls, or did so until now."""
+        self._seen[identity] = (self._env.now_ns(), self._env.monotonic())
+        self._seen.move_to_end(identity)
 
     def forget_poller(self, identity: str) -> None:
         """A worker says that it stops: its waiting polls end empty."""
         self._seen.pop(identity, None)
         for poller in self._pollers:
             if poller.info.identity == identity:
-                _expire(poller)
+                poller.is_dismissed = True
+                _end(poller.ready)
 
     def close(self, error: Exception) -> None:
         """The queue moves to another owner: pollers look for it again."""
-        while (poller := self.reserve()) is not None:
-            poller.answer.set_exception(error)
+        for poller in self._pollers:
+            if not poller.ready.done():
+                poller.ready.set_exception(error)
+        self._pollers.clear()
         self._tasks.clear()
 
-    def _enter(self, info: PollerInfo) -> Poller:
-        self._saw(info.identity)
-        self.is_sticky = info.sticky
-        poller = Poller(info, asyncio.get_running_loop().create_future())
-        self._pollers.append(poller)
-        self._match()
-        return poller
-
-    def _give_up(self, poller: Poller) -> None:
-        """The client left: a task that the poller holds goes to the next one."""
-        answer = poller.answer
-        if answer.cancel() or answer.cancelled() or answer.exception() or not answer.result():
-            return
-        taker = self.reserve()
-        if taker is None:
-            self._undelivered.appendleft(answer.result())
-        else:
-            self.deliver(taker, answer.result())
+    def _release(self, poller: Poller) -> None:
+        poller.room += 1
+        if poller.room == 1 and not poller.ready.done():
+            self._pollers.appendleft(poller)
 
     def _match(self) -> None:
         while self._tasks or self._undelivered:
@@ -183,26 +189,35 @@ class TaskQueue:
             if poller is None:
                 return
             if self._undelivered:
-                poller.answer.set_result(self._undelivered.popleft())
-            else:
-                task = self._next_task()
+                self._hand_out(poller)
+                continue
+            task = self._next_task()
+            try:
+                is_started = self._starter.start_now(self, poller, task)
+            except EngineError:
+                is_started = None
+            if is_started is None:
                 self._env.spawn("start_task", self._begin(poller, task))
+            elif not is_started:
+                self._release(poller)
 
-    async def _begin(self, poller: Poller, task: TaskRef, *, once: bool = False) -> None:
-        """Start `task` for the poller; `once` ends its poll where the task is gone."""
+    def _hand_out(self, poller: Poller) -> None:
+        """Give the reserved poller, which ends with that, as much as it has room for."""
+        poller.give(self._undelivered.popleft())
+        while poller.room and self._undelivered:
+            poller.room -= 1
+            poller.give(self._undelivered.popleft())
+
+    async def _begin(self, poller: Poller, task: TaskRef) -> None:
         try:
-            response = await self._start(task, poller.info)
+            response = await self._starter.start(task, poller.info)
         except Exception:
             self._tasks.add(task, first=True)
-            if once:
-                _expire(poller)
             # At once again would spin while the shard of the run moves.
             self._env.call_later(RESTART_SECONDS, lambda: self.give_back(poller))
             return
         if response:
             self.deliver(poller, response)
-        elif once:
-            _expire(poller)
         else:
             self.give_back(poller)
 
@@ -212,41 +227,32 @@ class TaskQueue:
             self._refill(self.key)
         return self._tasks.pop()
 
-    def _saw(self, identity: str) -> None:
-        self._seen[identity] = (self._env.now_ns(), self._env.monotonic())
-        self._seen.move_to_end(identity)
 
+async def poll(
+    env: Env, room: Sequence[tuple[TaskQueue, int]], info: PollerInfo, timeout_seconds: float
+) -> list[list[bytes]]:
+    """What the queues have first, of each at most as many tasks as named; none after the timeout.
 
-async def poll_any(
-    env: Env, queues: Mapping[QueueKind, TaskQueue], info: PollerInfo, timeout_seconds: float
-) -> dict[QueueKind, bytes]:
-    """The first task of any of the queues; both where two came at once."""
-    first: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def end(_: object = None) -> None:
-        if not first.done():
-            first.set_result(None)
-
-    pollers = {kind: queue._enter(info) for kind, queue in queues.items()}
-    for poller in pollers.values():
-        poller.answer.add_done_callback(end)
-    timer = env.call_later(timeout_seconds, end)
+    Cancelling loses no task.
+    """
+    ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    pollers = [(queue, queue.enter(info, count, ready)) for queue, count in room]
+    timer = env.call_later(timeout_seconds, lambda: _end(ready))
     try:
-        await first
-    except asyncio.CancelledError:
-        for kind, poller in pollers.items():
-            queues[kind]._give_up(poller)
+        await ready
+    except BaseException:
+        for queue, poller in pollers:
+            queue.give_up(poller)
         raise
     finally:
         timer.cancel()
-    # A poller that got nothing leaves here; a task on its way to it goes to the next one.
-    return {
-        kind: poller.answer.result()
-        for kind, poller in pollers.items()
-        if not poller.answer.cancel() and poller.answer.result()
-    }
+        for queue, poller in pollers:
+            poller.has_left = True
+            if not poller.is_dismissed:
+                queue.saw(info.identity)
+    return [poller.answers for _, poller in pollers]
 
 
-def _expire(poller: Poller) -> None:
-    if not poller.answer.done():
-        poller.answer.set_result(b"")
+def _end(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)

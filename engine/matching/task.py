@@ -18,7 +18,7 @@ class QueueKey(NamedTuple):
     kind: QueueKind
 
 
-class TaskRef(msgspec.Struct, array_like=True, frozen=True):
+class TaskRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A task to start at its run's shard. It holds no state, so a stale one is only dropped.
 
     `query_id` names a query that travels alone; for the other kinds it is empty.
@@ -35,7 +35,7 @@ class TaskRef(msgspec.Struct, array_like=True, frozen=True):
     """A serialized `Priority`, empty for the default."""
 
 
-class PollerInfo(msgspec.Struct, array_like=True, frozen=True):
+class PollerInfo(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Who takes the task. `request_id` makes a repeated start give the same answer."""
 
     identity: str

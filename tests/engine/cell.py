@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import functools
+import inspect
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import pytest
 import temporalio.api.workflowservice.v1 as w
 from google.protobuf.message import Message
 from temporalio.api.command.v1 import Command
@@ -28,13 +29,16 @@ from engine.node import Node, NodeConfig
 from engine.persistence.memory import MemoryStore
 from engine.persistence.protocols import Store
 from engine.protocol.cell_pb2 import PutNamespaceRequest, PutNamespaceResponse
+from tests.engine.door import NODE, WAYS, doorway
 from tests.engine.law import check_law
 from tests.simulation.env import SimEnv
 from tests.simulation.loop import Host, SimLoop, run
 
 M = TypeVar("M", bound=Message)
+P = ParamSpec("P")
 NAMESPACE_ID = "0b6a1d1c-namespace"
 QUEUE = "orders"
+NULL = Payload(metadata={"encoding": b"binary/null"})
 RETENTION = timedelta(days=7)
 
 
@@ -53,9 +57,10 @@ def text(value: str) -> Payloads:
 
 
 class Cell:
-    """Calls in the words of the domain; every method is one RPC."""
+    """Calls in the words of the domain; every method is one RPC, which goes in by `way`."""
 
-    def __init__(self, store: Store | None = None) -> None:
+    def __init__(self, store: Store | None = None, way: str = NODE) -> None:
+        self.way = way
         self.loop = SimLoop(0, in_order=True)
         self.store = store or MemoryStore()
         self.node = self._new_node()
@@ -66,7 +71,10 @@ class Cell:
         return Node("node", env, self.store, Alone(), NodeConfig(4, {1: b"k" * 32}, 1))
 
     async def open(self) -> None:
+        """Until every shard and so every task queue has its owner: order is kept from there on."""
         await self.node.start()
+        while not self.node.is_ready:  # noqa: ASYNC110 - a node has no event to wait for
+            await asyncio.sleep(0.05)
         await self.put_namespace(NAMESPACE_ID)
 
     async def crash_and_restart(self) -> None:
@@ -91,7 +99,13 @@ class Cell:
         self, method: str, request: Message, answer: type[M], namespace_id: str = NAMESPACE_ID
     ) -> M:
         call = Call(namespace_id, f"{namespace_id}.acme", "test", self.timeout_seconds)
-        return answer.FromString(await self.node.call(method, request.SerializeToString(), call))
+        if self.way == NODE or method.startswith(CELL_SERVICE):
+            response = await self.node.call(method, request.SerializeToString(), call)
+        else:
+            response = await doorway().call(
+                self.node, method, request, call, way=self.way, answer=answer
+            )
+        return answer.FromString(response)
 
     async def ask(self, request: Message, namespace_id: str = NAMESPACE_ID) -> Any:
         """The workflow service's answer to `request`."""
@@ -235,30 +249,33 @@ def names(events: list[HistoryEvent]) -> list[str]:
     return ["".join(part.capitalize() for part in word.split("_")) for word in words]
 
 
-Scenario = Callable[[Cell], Coroutine[Any, Any, None]]
+def in_cell(
+    scenario: Callable[Concatenate[Cell, P], Coroutine[Any, Any, None]],
+) -> Callable[..., None]:
+    """The test runs `scenario` against a fresh cell in simulated time, once for every way in.
 
-
-def in_cell(scenario: Scenario) -> Callable[[], None]:
-    """The test runs `scenario` against a fresh cell in simulated time.
-
-    Whatever it did, afterwards every run must be what its history says.
+    What else the scenario takes are fixtures and parameters of the test. Whatever it did,
+    afterwards every run must be what its history says.
     """
 
-    @functools.wraps(scenario)
-    def test() -> None:
-        cell = Cell()
+    def test(way: str = NODE, *args: P.args, **kwargs: P.kwargs) -> None:
+        cell = Cell(way=way)
 
         async def main() -> None:
             await cell.open()
-            await scenario(cell)
+            await scenario(cell, *args, **kwargs)
             await cell.node.stop()
             assert await check_law(cell.store, NAMESPACE_ID)
 
         run(cell.loop, main())
         assert not cell.loop.failures, cell.loop.failures
 
-    del test.__wrapped__
-    return test
+    wanted = list(inspect.signature(scenario).parameters.values())[1:]
+    way = inspect.Parameter("way", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    test.__signature__ = inspect.Signature([way, *wanted])  # type: ignore[attr-defined]
+    for name in ("__name__", "__qualname__", "__module__", "__doc__"):
+        setattr(test, name, getattr(scenario, name))
+    return pytest.mark.parametrize("way", WAYS)(test)
 
 
 async def soon(work: Awaitable[M]) -> asyncio.Task[M]:
@@ -332,10 +349,10 @@ def cancel_workflow() -> Command:
     return command
 
 
-def continue_as_new() -> Command:
+def continue_as_new(workflow_type: str = "Order") -> Command:
     command = Command(command_type=CommandType.COMMAND_TYPE_CONTINUE_AS_NEW_WORKFLOW_EXECUTION)
     attributes = command.continue_as_new_workflow_execution_command_attributes
-    attributes.workflow_type.name = "Order"
+    attributes.workflow_type.name = workflow_type
     attributes.task_queue.name = QUEUE
     return command
 
@@ -343,6 +360,15 @@ def continue_as_new() -> Command:
 def record_marker(name: str) -> Command:
     command = Command(command_type=CommandType.COMMAND_TYPE_RECORD_MARKER)
     command.record_marker_command_attributes.marker_name = name
+    return command
+
+
+def upsert_memo(**memo: str) -> Command:
+    """Sets keys of the memo; an empty text removes its key."""
+    command = Command(command_type=CommandType.COMMAND_TYPE_MODIFY_WORKFLOW_PROPERTIES)
+    fields = command.modify_workflow_properties_command_attributes.upserted_memo.fields
+    for key, value in memo.items():
+        fields[key].CopyFrom(text(value).payloads[0] if value else NULL)
     return command
 
 

@@ -10,6 +10,7 @@ from temporalio.api.common.v1 import Priority
 from engine.matching import queue
 from engine.matching.backlog import Backlog
 from engine.matching.task import TaskRef
+from tests.engine.bounds import limit
 from tests.engine.cell import Cell, complete_workflow, in_cell
 
 
@@ -74,6 +75,7 @@ async def test_workflows_are_handed_out_by_priority(cell: Cell) -> None:
     assert order == ["soon", "late"]
 
 
+@limit("BACKLOG_TASK_COUNT_MAX")
 def test_a_backlog_beyond_its_bound_is_handed_out_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "BACKLOG_TASK_COUNT_MAX", 5)
     monkeypatch.setattr(queue, "BACKLOG_TASK_COUNT_LOW", 2)

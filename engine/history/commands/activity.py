@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import (
     HistoryEvent,
 )
 
-from engine.history import activity, priority, retry
+from engine.history import activity, durations, priority, retry
 from engine.history.commands.metadata import metadata_of
 from engine.history.commands.rejection import CommandRejected
 from engine.history.protobuf import duration_ns, to_duration
@@ -29,6 +29,12 @@ DUPLICATE = Cause.WORKFLOW_TASK_FAILED_CAUSE_SCHEDULE_ACTIVITY_DUPLICATE_ID
 TOO_MANY = Cause.WORKFLOW_TASK_FAILED_CAUSE_PENDING_ACTIVITIES_LIMIT_EXCEEDED
 BAD_CANCEL = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_REQUEST_CANCEL_ACTIVITY_ATTRIBUTES
 
+TIMEOUTS = (
+    "schedule_to_close_timeout",
+    "schedule_to_start_timeout",
+    "start_to_close_timeout",
+    "heartbeat_timeout",
+)
 NOT_STARTED = Payloads(
     payloads=[Payload(metadata={"encoding": b"json/plain"}, data=b'"ACTIVITY_ID_NOT_STARTED"')]
 )
@@ -98,16 +104,10 @@ def _check(t: Transition, a: ScheduleActivityTaskCommandAttributes) -> None:
             raise CommandRejected(BAD_SCHEDULE, f"{name} must have 1 to {ID_BYTES_MAX} bytes")
     if len(a.task_queue.name.encode()) > ID_BYTES_MAX:
         raise CommandRejected(BAD_SCHEDULE, f"task_queue has more than {ID_BYTES_MAX} bytes")
-    timeouts = {
-        "schedule_to_close_timeout": duration_ns(a.schedule_to_close_timeout),
-        "schedule_to_start_timeout": duration_ns(a.schedule_to_start_timeout),
-        "start_to_close_timeout": duration_ns(a.start_to_close_timeout),
-        "heartbeat_timeout": duration_ns(a.heartbeat_timeout),
-    }
-    for name, value_ns in timeouts.items():
-        if value_ns < 0:
-            raise CommandRejected(BAD_SCHEDULE, f"{name} must not be negative")
-    if not timeouts["schedule_to_close_timeout"] and not timeouts["start_to_close_timeout"]:
+    for name in TIMEOUTS:
+        if problem := durations.problem(getattr(a, name)):
+            raise CommandRejected(BAD_SCHEDULE, f"{name} {problem}")
+    if not duration_ns(a.schedule_to_close_timeout) and not duration_ns(a.start_to_close_timeout):
         detail = "set start_to_close_timeout or schedule_to_close_timeout"
         raise CommandRejected(BAD_SCHEDULE, detail)
     if problem := retry.problem(a.retry_policy):

@@ -14,7 +14,7 @@ from temporalio.api.history.v1 import (
     WorkflowExecutionStartedEventAttributes,
 )
 
-from engine.history import begin, closing
+from engine.history import begin, closing, durations
 from engine.history.commands.completion import refuse_unseen
 from engine.history.commands.rejection import CommandRejected
 from engine.history.payloads import is_null
@@ -36,8 +36,11 @@ def continue_as_new_workflow_execution(
             raise CommandRejected(BAD, f"{name} has more than {ID_BYTES_MAX} bytes")
     if a.cron_schedule:
         raise CommandRejected(BAD, "cron_schedule is not offered by this cell")
-    if duration_ns(a.backoff_start_interval) < 0:
-        raise CommandRejected(BAD, "backoff_start_interval must not be negative")
+    if a.HasField("retry_policy"):
+        raise CommandRejected(BAD, "retry_policy is not offered by this cell")
+    for name in ("workflow_run_timeout", "workflow_task_timeout", "backoff_start_interval"):
+        if problem := durations.problem(getattr(a, name)):
+            raise CommandRejected(BAD, f"{name} {problem}")
     state = t.state
     signals = _unseen_signals(t)
     new_run_id = t.next_run_id()

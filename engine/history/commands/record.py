@@ -8,7 +8,7 @@ from temporalio.api.command.v1 import (
     RecordMarkerCommandAttributes,
     UpsertWorkflowSearchAttributesCommandAttributes,
 )
-from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause as Cause
 from temporalio.api.history.v1 import (
     MarkerRecordedEventAttributes,
     UpsertWorkflowSearchAttributesEventAttributes,
@@ -17,10 +17,13 @@ from temporalio.api.history.v1 import (
 
 from engine.history.commands.metadata import metadata_of
 from engine.history.commands.rejection import CommandRejected
+from engine.history.payloads import merge_payloads
 from engine.history.transition import Transition
+from engine.limits import ID_BYTES_MAX, MEMO_BYTES_MAX
 from engine.metering.facts import FactKind
 
-BAD_MARKER = WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES
+BAD_MARKER = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_RECORD_MARKER_ATTRIBUTES
+BAD_MEMO = Cause.WORKFLOW_TASK_FAILED_CAUSE_BAD_MODIFY_WORKFLOW_PROPERTIES_ATTRIBUTES
 
 FREE_MARKERS = frozenset({"core_patch", "Version"})
 """Markers of the SDKs' patching API; they are bookkeeping and cost nothing."""
@@ -32,8 +35,8 @@ FREE_ATTRIBUTES = frozenset({"TemporalChangeVersion"})
 def record_marker(
     t: Transition, completed_event_id: int, command: Command, a: RecordMarkerCommandAttributes
 ) -> None:
-    if not a.marker_name:
-        raise CommandRejected(BAD_MARKER, "marker_name is required")
+    if not a.marker_name or len(a.marker_name.encode()) > ID_BYTES_MAX:
+        raise CommandRejected(BAD_MARKER, f"marker_name must have 1 to {ID_BYTES_MAX} bytes")
     attributes = MarkerRecordedEventAttributes(
         marker_name=a.marker_name,
         details=a.details,
@@ -75,6 +78,10 @@ def modify_workflow_properties(
     command: Command,
     a: ModifyWorkflowPropertiesCommandAttributes,
 ) -> None:
+    memo = merge_payloads(t.state.run.memo, a.upserted_memo.fields)
+    if sum(len(key.encode()) + len(value) for key, value in memo.items()) > MEMO_BYTES_MAX:
+        detail = f"the memo would have more than {MEMO_BYTES_MAX} bytes; remove keys of it"
+        raise CommandRejected(BAD_MEMO, detail)
     t.append(
         WorkflowPropertiesModifiedEventAttributes(
             workflow_task_completed_event_id=completed_event_id, upserted_memo=a.upserted_memo

@@ -14,6 +14,7 @@ from temporalio.api.history.v1 import (
     TimerStartedEventAttributes,
 )
 
+from engine.history import durations
 from engine.history.commands.metadata import metadata_of
 from engine.history.commands.rejection import CommandRejected
 from engine.history.protobuf import duration_ns
@@ -31,7 +32,9 @@ def start_timer(
 ) -> None:
     if not a.timer_id or len(a.timer_id.encode()) > ID_BYTES_MAX:
         raise CommandRejected(BAD_START, f"timer_id must have 1 to {ID_BYTES_MAX} bytes")
-    if duration_ns(a.start_to_fire_timeout) <= 0:
+    if problem := durations.problem(a.start_to_fire_timeout):
+        raise CommandRejected(BAD_START, f"start_to_fire_timeout {problem}")
+    if not duration_ns(a.start_to_fire_timeout):
         raise CommandRejected(BAD_START, "start_to_fire_timeout must be positive")
     if a.timer_id in t.state.timers:
         raise CommandRejected(DUPLICATE, f"timer {a.timer_id!r} is already running")

@@ -25,14 +25,22 @@ def timer_started(
 def timer_fired(
     state: RunState, event: HistoryEvent, attributes: TimerFiredEventAttributes
 ) -> None:
-    state.drop_timer(attributes.timer_id)
+    _drop(state, attributes)
 
 
 def timer_canceled(
     state: RunState, event: HistoryEvent, attributes: TimerCanceledEventAttributes
 ) -> None:
     """A fired timer whose event was still in the buffer is gone from the state already."""
-    if attributes.timer_id in state.timers:
+    _drop(state, attributes)
+
+
+def _drop(
+    state: RunState, attributes: TimerFiredEventAttributes | TimerCanceledEventAttributes
+) -> None:
+    """The timer, unless the workflow used its id again before it saw that it had fired."""
+    timer = state.timers.get(attributes.timer_id)
+    if timer is not None and timer.started_event_id == attributes.started_event_id:
         state.drop_timer(attributes.timer_id)
 
 
