@@ -22,7 +22,7 @@ from engine.persistence.sqlite import SqliteStore
 EXIT_UNUSABLE = 2
 LOOK_AGAIN_SECONDS = 0.05
 
-THREAD_SWITCH_SECONDS = 0.00005
+THREAD_SWITCH_SECONDS = 0.0002
 
 # Calls leave no cycles behind but live through several collections at the default of 700, which
 # then look at thousands of runs in memory again and again.
@@ -36,7 +36,8 @@ def main() -> int:
     # Stores make files of their own; nobody else on the machine is to read them.
     os.umask(0o077)
     # At the default of 5 ms a busy event loop keeps the thread that commits waiting for the
-    # interpreter; at this interval a commit under load takes a millisecond instead of hundreds.
+    # interpreter; at this interval a commit under load takes some milliseconds, not hundreds. Much
+    # shorter ones cost the event loop more in switches than they save.
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     set_up_logs(is_quiet=config.is_quiet)
     try:

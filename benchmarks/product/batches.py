@@ -26,8 +26,9 @@ from engine.protocol.tasks_pb2 import (
     TaskCompletionResult,
 )
 
-POLLERS_PER_QUEUE = 2
-SENDERS = 2
+# More of them would not wait less, only split what is ready into smaller batches.
+POLLERS_PER_QUEUE = 1
+SENDERS = 1
 TASKS_PER_CALL_MAX = 100
 PAUSE_AFTER_REFUSAL_SECONDS = 0.05
 

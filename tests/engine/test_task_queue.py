@@ -1,0 +1,165 @@
+"""Polls with room for several tasks, and tasks on their way to polls that ended."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from engine.errors import Unavailable
+from engine.matching.queue import Poller, TaskQueue, poll
+from engine.matching.task import PollerInfo, QueueKey, TaskRef
+from tests.simulation.env import SimEnv
+from tests.simulation.loop import Host, SimLoop, run
+
+POLL_SECONDS = 10.0
+WORKER = PollerInfo("worker", "poll-1")
+
+
+def task(name: str) -> TaskRef:
+    return TaskRef("namespace", name, "run", "workflow", 2, 1)
+
+
+class Matched:
+    """A queue whose starts are decided at once and durable when the test says so."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self.env = SimEnv(loop, Host("node"), random.Random(0), skew_seconds=0, drift=0)
+        self.queue = TaskQueue(
+            QueueKey("namespace", "orders", "workflow"), self.env, self, lambda key: None
+        )
+        self.gone: set[str] = set()
+        self.started: list[tuple[Poller, bytes]] = []
+
+    def start_now(self, queue: TaskQueue, poller: Poller, task: TaskRef) -> bool | None:
+        if task.workflow_id in self.gone:
+            return False
+        self.started.append((poller, task.workflow_id.encode()))
+        return True
+
+    async def start(self, task: TaskRef, poller: PollerInfo) -> bytes:
+        raise AssertionError("every start is decided at once")
+
+    def commit(self, count: int | None = None) -> None:
+        """Make the first `count` starts durable, or all."""
+        done, self.started = self.started[:count], self.started[len(self.started[:count]) :]
+        for poller, answer in done:
+            self.queue.deliver(poller, answer)
+
+    async def waiting(self, room: int) -> asyncio.Task[list[bytes]]:
+        """A poll that has reached the queue."""
+        polled = asyncio.ensure_future(self.poll(room))
+        await asyncio.sleep(0)
+        return polled
+
+    async def poll(self, room: int) -> list[bytes]:
+        (answers,) = await poll(self.env, [(self.queue, room)], WORKER, POLL_SECONDS)
+        return answers
+
+
+def in_queue(test: Callable[[Matched], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run the test's body on simulated time."""
+
+    @wraps(test)
+    def body() -> None:
+        loop = SimLoop(0, in_order=True)
+
+        async def main() -> None:
+            await test(Matched(loop))
+
+        run(loop, main())
+
+    # Else pytest takes the body's parameter for a fixture.
+    del body.__wrapped__
+    return body
+
+
+@in_queue
+async def test_a_poll_gets_all_that_one_commit_has_for_it(m: Matched) -> None:
+    polled = await m.waiting(3)
+    for name in "abcd":
+        m.queue.offer(task(name))
+    m.commit()
+    assert await polled == [b"a", b"b", b"c"]
+    assert m.queue.backlog_count == 1
+
+
+@in_queue
+async def test_waiting_polls_take_turns(m: Matched) -> None:
+    first, second = await m.waiting(5), await m.waiting(5)
+    for name in "abc":
+        m.queue.offer(task(name))
+    m.commit()
+    assert (await first, await second) == ([b"a", b"c"], [b"b"])
+
+
+@in_queue
+async def test_a_task_on_its_way_to_a_poll_that_ended_goes_to_the_next(m: Matched) -> None:
+    polled = await m.waiting(5)
+    m.queue.offer(task("a"))
+    m.queue.offer(task("b"))
+    m.commit(1)
+    assert await polled == [b"a"]
+    m.commit()
+    assert await m.poll(5) == [b"b"]
+
+
+@in_queue
+async def test_a_poll_that_is_about_to_end_is_given_no_new_task(m: Matched) -> None:
+    polled = await m.waiting(5)
+    m.queue.offer(task("a"))
+    m.commit()
+    m.queue.offer(task("b"))
+    assert not m.started
+    assert await polled == [b"a"]
+    assert m.queue.backlog_count == 1
+
+
+@in_queue
+async def test_a_poll_takes_as_many_undelivered_tasks_as_it_has_room_for(m: Matched) -> None:
+    left = await m.waiting(3)
+    for name in "abc":
+        m.queue.offer(task(name))
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    m.commit()
+    assert await m.poll(2) == [b"a", b"b"]
+    assert await m.poll(2) == [b"c"]
+
+
+@in_queue
+async def test_the_tasks_of_a_cancelled_poll_keep_their_order(m: Matched) -> None:
+    left = await m.waiting(2)
+    m.queue.offer(task("a"))
+    m.queue.offer(task("b"))
+    m.commit()
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    assert await m.poll(2) == [b"a", b"b"]
+
+
+@in_queue
+async def test_a_task_that_is_gone_takes_no_room(m: Matched) -> None:
+    m.gone.add("a")
+    polled = await m.waiting(1)
+    m.queue.offer(task("a"))
+    m.queue.offer(task("b"))
+    m.commit()
+    assert await polled == [b"b"]
+
+
+@in_queue
+async def test_a_poll_without_tasks_ends_empty(m: Matched) -> None:
+    assert await m.poll(2) == []
+
+
+@in_queue
+async def test_a_queue_that_moves_tells_its_polls(m: Matched) -> None:
+    polled = await m.waiting(2)
+    m.queue.close(Unavailable())
+    with pytest.raises(Unavailable):
+        await polled
