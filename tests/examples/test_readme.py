@@ -37,7 +37,7 @@ async def test_the_readme_s_program_greets_after_its_sleep(cloud: Cloud, tmp_pat
     path = tmp_path / "hello.py"
     path.write_text(program(cloud.address), encoding="utf-8")
     running = await asyncio.create_subprocess_exec(
-        sys.executable, str(path), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-u", str(path), stdout=asyncio.subprocess.PIPE
     )
     async with await cloud.connect() as client:
         handle = client.get_workflow_handle("hello-1")

@@ -84,7 +84,7 @@ def running(path: Path, code: str) -> Iterator[subprocess.Popen[str]]:
     """A program of the visitor's, as saved from the page."""
     path.write_text(code, encoding="utf-8")
     program = subprocess.Popen(
-        [sys.executable, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-u", str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
         yield program

@@ -18,7 +18,7 @@ from tests.product.server import Product
 
 NODE = shutil.which("node")
 ANSWER_SECONDS_MAX = 120
-IN_PYTHON = (sys.executable, "-m")
+IN_PYTHON = (sys.executable, "-u", "-m")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ async def test_the_readme_s_ten_lines_greet(
     }
     path = tmp_path / "hello.py"
     path.write_text(filled(found[1], own), encoding="utf-8")
-    async with started(sys.executable, str(path)) as program:
+    async with started(sys.executable, "-u", str(path)) as program:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             assert await program.communicate() == (b"Hello, World!\n", b"")
 
@@ -81,7 +81,7 @@ async def test_the_console_s_worker_greets_and_serves_what_curl_starts(
         path.write_text(filled((templates / name).read_text(encoding="utf-8"), own))
     async with (
         asyncio.timeout(ANSWER_SECONDS_MAX),
-        started(sys.executable, str(worker)) as program,
+        started(sys.executable, "-u", str(worker)) as program,
         await Client.connect(
             shared.address, namespace=customer.namespace, api_key=customer.key
         ) as client,
