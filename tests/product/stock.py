@@ -123,7 +123,15 @@ class Stock:
         page = await self.program.ask(w.ListWorkflowExecutionsRequest())
         executions = [info.execution for info in page.executions]
         assert not page.next_page_token
-        histories = [await self.program.history(e.workflow_id, e.run_id) for e in executions]
+        histories = [
+            [
+                event
+                for event in await self.program.history(e.workflow_id, e.run_id)
+                # A task that this tenant holds ends by itself when the test takes its time.
+                if not event.HasField("workflow_task_timed_out_event_attributes")
+            ]
+            for e in executions
+        ]
         return [
             page,
             histories,
