@@ -74,7 +74,9 @@ class Node:
         answers = TaskAnswers(tokens, history)
         owners = _Owners(self._directory, peer, self._refill)
         dispatcher = Dispatcher(env, owners, namespaces, answers, history)
-        self._committer = Committer(store, lambda: self._directory.shards, self._directory.lose)
+        self._committer = Committer(
+            env, store, lambda: self._directory.shards, self._directory.lose
+        )
         parts = ShardParts(env, store, Loader(env, store).load, dispatcher, self._committer.wake)
         self._directory.wire(parts, self._moved, dispatcher.matching.shard_lost)
         self._services = Services(

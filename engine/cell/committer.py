@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from engine.cell.shard import Shard
 from engine.cell.taken import Taken
+from engine.env import Env
 from engine.errors import StoreError, StoreFull, StoreRejected
 from engine.metering.facts import fold
 from engine.persistence.protocols import ShardWrite, Store
@@ -27,10 +28,12 @@ class Committer:
 
     def __init__(
         self,
+        env: Env,
         store: Store,
         shards: Callable[[], Iterable[Shard]],
         lose: Callable[[list[Shard], StoreError | None], None],
     ) -> None:
+        self._env = env
         self._store = store
         self._shards = shards
         self._lose = lose
@@ -44,6 +47,8 @@ class Committer:
         """Commit for ever."""
         while True:
             await self._ready.wait()
+            # One turn of the loop: what has arrived already is decided and goes along.
+            await self._env.sleep(0)
             self._ready.clear()
             taken = [(shard, shard.take()) for shard in self._shards() if shard.has_work]
             if taken:
