@@ -144,7 +144,8 @@ class Dispatcher:
 
     def nobody_polls(self, key: QueueKey) -> bool:
         """Whether this node owns the queue and saw no poller lately."""
-        return self._is_abandoned(key)
+        home = self.matching.home_shard(key)
+        return self._owners.is_here(home) and not self.matching.is_live(key)
 
     def accept(self, offer: remote.Offer) -> bool:
         """An offer of another node. False: nobody polls that sticky queue."""
@@ -159,16 +160,11 @@ class Dispatcher:
     def _offer_workflow_task(self, shard: Shard, run: LoadedRun) -> None:
         state = run.state
         key = self._workflow_queue(run)
-        if state.task.sticky and self._is_abandoned(key):
+        if state.task.sticky and self.nobody_polls(key):
             workflow_task.use_normal_queue(state)
             key = self._workflow_queue(run)
         ref = _workflow_ref(run)
         self._offer(shard, run, key, ref)
-
-    def _is_abandoned(self, key: QueueKey) -> bool:
-        """Whether this node knows that nobody polls the sticky queue."""
-        home = self.matching.home_shard(key)
-        return self._owners.is_here(home) and not self.matching.is_live(key)
 
     def _offer(self, shard: Shard, run: LoadedRun, key: QueueKey, task: TaskRef) -> None:
         if not self._owners.is_here(self.matching.home_shard(key)):
@@ -244,7 +240,7 @@ class Dispatcher:
         sticky = state.volatile.sticky_queue
         if sticky and (task.sticky or not task.scheduled_event_id):
             key = QueueKey(run.key.namespace_id, sticky, "workflow")
-            if task.scheduled_event_id or not self._is_abandoned(key):
+            if task.scheduled_event_id or not self.nobody_polls(key):
                 return key
         return QueueKey(run.key.namespace_id, state.run.task_queue, "workflow")
 
@@ -252,7 +248,7 @@ class Dispatcher:
 
     def start_now(self, queue: TaskQueue, poller: Poller, task: TaskRef) -> bool | None:
         """Start a task whose run is in this node's memory; see `Starter`."""
-        shard_id = shard_of(task.namespace_id, task.workflow_id, self._owners.shard_count)
+        shard_id = self._shard_of(task)
         if not self._owners.is_here(shard_id):
             return None
         shard = self._owners.owned(shard_id)
@@ -267,7 +263,7 @@ class Dispatcher:
 
     async def start(self, task: TaskRef, poller: PollerInfo) -> bytes:
         """Start a task for a poller of a queue of ours; b"" when the task is gone."""
-        shard_id = shard_of(task.namespace_id, task.workflow_id, self._owners.shard_count)
+        shard_id = self._shard_of(task)
         if self._owners.is_here(shard_id):
             return await self.start_here(task, poller)
         payload = remote.encode(remote.Start(task, poller))
@@ -275,9 +271,7 @@ class Dispatcher:
 
     async def start_here(self, task: TaskRef, poller: PollerInfo) -> bytes:
         """The same at the run's shard."""
-        shard = self._owners.owned(
-            shard_of(task.namespace_id, task.workflow_id, self._owners.shard_count)
-        )
+        shard = self._owners.owned(self._shard_of(task))
         run = await shard.find(RunKey(task.namespace_id, task.workflow_id, task.run_id))
         if run is None:
             return b""
@@ -288,6 +282,9 @@ class Dispatcher:
             return b""
         await shard.durable(run)
         return await self.bytes_of(started)
+
+    def _shard_of(self, task: TaskRef) -> int:
+        return shard_of(task.namespace_id, task.workflow_id, self._owners.shard_count)
 
     def _begin(
         self, shard: Shard, run: LoadedRun, task: TaskRef, poller: PollerInfo

@@ -11,7 +11,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from engine.history import retry, workflow_task
-from engine.history.payloads import is_null
+from engine.history.payloads import copy_payloads
 from engine.history.protobuf import (
     NANOSECONDS,
     duration_ns,
@@ -43,13 +43,10 @@ def from_request(t: Transition, request: StartRequest, fact: FactKind | None) ->
         attributes.header.CopyFrom(request.header)
     if request.HasField("priority"):
         attributes.priority.CopyFrom(request.priority)
-    for name in request.memo.fields:
-        if not is_null(request.memo.fields[name]):
-            attributes.memo.fields[name].CopyFrom(request.memo.fields[name])
-    for name in request.search_attributes.indexed_fields:
-        payload = request.search_attributes.indexed_fields[name]
-        if not is_null(payload):
-            attributes.search_attributes.indexed_fields[name].CopyFrom(payload)
+    copy_payloads(attributes.memo.fields, request.memo.fields)
+    copy_payloads(
+        attributes.search_attributes.indexed_fields, request.search_attributes.indexed_fields
+    )
     execution_ns = duration_ns(request.workflow_execution_timeout)
     if execution_ns:
         attributes.workflow_execution_timeout.CopyFrom(request.workflow_execution_timeout)

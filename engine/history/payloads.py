@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 
 from temporalio.api.common.v1 import Payload
 
@@ -18,6 +18,13 @@ def is_null(payload: Payload) -> bool:
         or (not encoding and not payload.data)
         or (payload.data in EMPTY_JSON)
     )
+
+
+def copy_payloads(target: MutableMapping[str, Payload], fields: Mapping[str, Payload]) -> None:
+    """Set in `target` what `fields` holds, without the null ones."""
+    for key in fields:
+        if not is_null(fields[key]):
+            target[key].CopyFrom(fields[key])
 
 
 def payload_bytes(fields: Mapping[str, Payload]) -> dict[str, bytes]:

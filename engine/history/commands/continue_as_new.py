@@ -17,7 +17,7 @@ from temporalio.api.history.v1 import (
 from engine.history import begin, closing, durations
 from engine.history.commands.completion import refuse_unseen
 from engine.history.commands.rejection import CommandRejected
-from engine.history.payloads import is_null
+from engine.history.payloads import copy_payloads
 from engine.history.protobuf import duration_ns, to_duration, to_timestamp
 from engine.history.state import RunState
 from engine.history.transition import StartRun, Transition
@@ -141,10 +141,5 @@ def _fill(
         attributes.input.CopyFrom(a.input)
     if a.HasField("header"):
         attributes.header.CopyFrom(a.header)
-    for name in a.memo.fields:
-        if not is_null(a.memo.fields[name]):
-            attributes.memo.fields[name].CopyFrom(a.memo.fields[name])
-    for name in a.search_attributes.indexed_fields:
-        payload = a.search_attributes.indexed_fields[name]
-        if not is_null(payload):
-            attributes.search_attributes.indexed_fields[name].CopyFrom(payload)
+    copy_payloads(attributes.memo.fields, a.memo.fields)
+    copy_payloads(attributes.search_attributes.indexed_fields, a.search_attributes.indexed_fields)
