@@ -9,37 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from google.protobuf.message import Message
-
 from api.dispatch import Cell
 from api.errors import status_of
 from engine.call import Call
 from engine.errors import InvalidArgument
 from engine.history.protobuf import length_prefixed, message_tag
+from engine.protocol.cell_pb2 import CompleteTaskRequest
 from engine.protocol.tasks_pb2 import (
     CompleteTasksRequest,
     CompleteTasksResponse,
+    TaskCompletion,
     TaskCompletionResult,
 )
 
 logger = logging.getLogger(__name__)
 
 METHOD = "perdure.api.v1.TaskService.CompleteTasks"
+METHOD_OF_ONE = "perdure.api.v1.CellService.CompleteTask"
 COMPLETIONS_PER_CALL_MAX = 100
-SERVICE = "temporal.api.workflowservice.v1.WorkflowService."
-METHODS = {
-    "workflow_task_completed": SERVICE + "RespondWorkflowTaskCompleted",
-    "workflow_task_failed": SERVICE + "RespondWorkflowTaskFailed",
-    "query_task_completed": SERVICE + "RespondQueryTaskCompleted",
-    "activity_task_completed": SERVICE + "RespondActivityTaskCompleted",
-    "activity_task_failed": SERVICE + "RespondActivityTaskFailed",
-    "activity_task_canceled": SERVICE + "RespondActivityTaskCanceled",
-}
-"""What a completion may be, by the field that holds it; results have fields of the same names."""
 
 RESULTS_TAG = message_tag(CompleteTasksResponse, "results")
 ERROR_TAG = message_tag(TaskCompletionResult, "error")
-ANSWER_TAGS = {name: message_tag(TaskCompletionResult, name) for name in METHODS}
+COMPLETION_TAG = message_tag(CompleteTaskRequest, "completion")
 
 
 def offering_complete_tasks(cell: Cell) -> Cell:
@@ -54,27 +45,29 @@ def offering_complete_tasks(cell: Cell) -> Cell:
 
 
 async def _complete_all(cell: Cell, request: CompleteTasksRequest, caller: Call) -> bytes:
-    if not 1 <= len(request.completions) <= COMPLETIONS_PER_CALL_MAX:
+    completions = list(request.completions)
+    if not 1 <= len(completions) <= COMPLETIONS_PER_CALL_MAX:
         raise InvalidArgument(f"completions must be 1 to {COMPLETIONS_PER_CALL_MAX}")
-    named = [
-        (completion.WhichOneof("completion"), completion) for completion in request.completions
-    ]
-    for index, (name, _) in enumerate(named):
-        if name is None:
+    for index, completion in enumerate(completions):
+        if completion.WhichOneof("completion") is None:
             raise InvalidArgument(f"completions[{index}] is empty")
-    results = await asyncio.gather(
-        *(_complete(cell, name, getattr(completion, name), caller) for name, completion in named)
-    )
+    common = CompleteTaskRequest(sticky_task_queue=request.sticky_task_queue).SerializeToString()
+    if len(completions) == 1:
+        results = [await _complete(cell, completions[0], common, caller)]
+    else:
+        results = await asyncio.gather(
+            *(_complete(cell, completion, common, caller) for completion in completions)
+        )
     return b"".join(length_prefixed(RESULTS_TAG, result) for result in results)
 
 
-async def _complete(cell: Cell, name: str, completion: Message, caller: Call) -> bytes:
+async def _complete(cell: Cell, completion: TaskCompletion, common: bytes, caller: Call) -> bytes:
     """The serialized result: the cell's answer goes on as it is."""
+    request = length_prefixed(COMPLETION_TAG, completion.SerializeToString()) + common
     try:
-        answer = await cell(METHODS[name], completion.SerializeToString(), caller)
+        return await cell(METHOD_OF_ONE, request, caller)
     except Exception as error:
         refusal = status_of(error)
         if refusal.is_our_fault:
-            logger.exception("completion_failed", extra={"rpc_method": METHODS[name]})
+            logger.exception("completion_failed", extra={"method": METHOD})
         return length_prefixed(ERROR_TAG, refusal.status.SerializeToString())
-    return length_prefixed(ANSWER_TAGS[name], answer)

@@ -40,7 +40,8 @@ _BY_NAME = (
     ),
     (
         re.compile(
-            r"workflowservice\.v1\.\w+Request\.(sticky_|worker_control_)?task_queues?"
+            r"(workflowservice|perdure\.api)\.v1\.\w+Request"
+            r"\.(sticky_|worker_control_)?task_queues?"
             r"|worker\.v1\.WorkerHeartbeat\.task_queue"
         ),
         Reference.LOCAL,

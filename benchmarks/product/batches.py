@@ -92,7 +92,10 @@ class Batches:
             batch = [await self._done.get()]
             while len(batch) < TASKS_PER_CALL_MAX and not self._done.empty():
                 batch.append(self._done.get_nowait())
-            request = CompleteTasksRequest(completions=[done for _, done in batch])
+            request = CompleteTasksRequest(
+                completions=[done for _, done in batch],
+                sticky_task_queue=self._worker.sticky_queue.name,
+            )
             try:
                 answer = await self._wire.post(
                     "/tasks-complete", request.SerializeToString(), CompleteTasksResponse
@@ -123,3 +126,5 @@ class Batches:
             self._run_activities(answer.activity_tasks)
             if answer.workflow_task.task_token:
                 await self._run_workflow(answer.workflow_task)
+        elif result.HasField("workflow_task"):
+            await self._run_workflow(result.workflow_task)

@@ -7,12 +7,16 @@ from collections.abc import Container
 from engine.cell.dispatch import Dispatcher, Started
 from engine.cell.loaded_run import LoadedRun
 from engine.cell.shard import Shard
+from engine.history.state import RunState
 from engine.history.transition import OfferActivityTask, OfferWorkflowTask
 from engine.matching.task import PollerInfo
 
 
 class Inline:
-    """What the caller of one decision takes with it, as the poller of those tasks."""
+    """What the caller of one decision takes with it, as the poller of those tasks.
+
+    That is any `workflow_task`, or one for its `sticky_queue`, and the activities of these ids.
+    """
 
     def __init__(
         self,
@@ -20,11 +24,13 @@ class Inline:
         poller: PollerInfo,
         *,
         workflow_task: bool = False,
+        sticky_queue: str = "",
         activity_ids: Container[str] = (),
     ) -> None:
         self._dispatcher = dispatcher
         self._poller = poller
         self._wants_workflow_task = workflow_task
+        self._sticky_queue = sticky_queue
         self._activity_ids = activity_ids
         self._workflow_tasks: list[Started] = []
         self._activity_tasks: list[Started] = []
@@ -34,7 +40,7 @@ class Inline:
     ) -> bool:
         """Start the task for the caller, if it wants it; part of the decision."""
         if isinstance(effect, OfferWorkflowTask):
-            if not (self._wants_workflow_task and run.state.task.scheduled_event_id):
+            if not self._wants(run.state):
                 return False
             started = self._dispatcher.begin_for(shard, run, effect, self._poller)
             taken = self._workflow_tasks
@@ -48,6 +54,14 @@ class Inline:
             return False
         taken.append(started)
         return True
+
+    def _wants(self, state: RunState) -> bool:
+        """Whether the caller takes the run's workflow task, if there is one."""
+        task = state.task
+        if not task.scheduled_event_id or task.started_event_id:
+            return False
+        is_its_own = task.sticky and state.volatile.sticky_queue == self._sticky_queue
+        return self._wants_workflow_task or is_its_own
 
     async def workflow_tasks(self) -> list[bytes]:
         """Serialized poll answers; asked for when the decision is durable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.handlers import (
+    complete_task,
     count_workflow_executions,
     delete_namespace,
     delete_workflow_execution,
@@ -69,6 +70,7 @@ HANDLERS: dict[str, Handler] = {
         respond_activity_task_canceled.HANDLER,
         respond_activity_task_canceled.BY_ID_HANDLER,
         poll_tasks.HANDLER,
+        complete_task.HANDLER,
         list_task_queues.HANDLER,
         list_run_summaries.HANDLER,
         shutdown_worker.HANDLER,

@@ -10,6 +10,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from engine.call import Call
+from engine.cell.inline import Inline
 from engine.cell.services import Services
 from engine.errors import InvalidArgument
 from engine.handlers import activity_target, checks, routing
@@ -25,8 +26,18 @@ NOT_REQUESTED = "unable to mark activity as canceled without activity being requ
 async def handle(
     services: Services, request: RespondActivityTaskCanceledRequest, call: Call
 ) -> RespondActivityTaskCanceledResponse:
-    await _cancel(await activity_target.by_token(services, request, call), request)
+    await cancel(services, request, call)
     return RespondActivityTaskCanceledResponse()
+
+
+async def cancel(
+    services: Services,
+    request: RespondActivityTaskCanceledRequest,
+    call: Call,
+    inline: Inline | None = None,
+) -> None:
+    """End the attempt that the token names; `inline` takes along what that makes."""
+    await _cancel(await activity_target.by_token(services, request, call), request, inline)
 
 
 async def handle_by_id(
@@ -36,7 +47,7 @@ async def handle_by_id(
     return RespondActivityTaskCanceledByIdResponse()
 
 
-async def _cancel(target: Target, request: Request) -> None:
+async def _cancel(target: Target, request: Request, inline: Inline | None = None) -> None:
     checks.size("details", request.details)
     shard, run, pending = target
     if not pending.cancel_requested_event_id:
@@ -45,7 +56,7 @@ async def _cancel(target: Target, request: Request) -> None:
     t = shard.begin(run)
     details = request.details if request.HasField("details") else None
     activity.cancel(t, pending, details, request.identity)
-    shard.record(run, t)
+    shard.record(run, t, inline)
     await shard.durable(run)
 
 

@@ -10,6 +10,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from engine.call import Call
+from engine.cell.inline import Inline
 from engine.cell.services import Services
 from engine.handlers import activity_target, checks, routing
 from engine.handlers.activity_target import Target
@@ -23,8 +24,18 @@ Request = RespondActivityTaskCompletedRequest | RespondActivityTaskCompletedById
 async def handle(
     services: Services, request: RespondActivityTaskCompletedRequest, call: Call
 ) -> RespondActivityTaskCompletedResponse:
-    await _complete(await activity_target.by_token(services, request, call), request)
+    await complete(services, request, call)
     return RespondActivityTaskCompletedResponse()
+
+
+async def complete(
+    services: Services,
+    request: RespondActivityTaskCompletedRequest,
+    call: Call,
+    inline: Inline | None = None,
+) -> None:
+    """Complete the attempt that the token names; `inline` takes along what that makes."""
+    await _complete(await activity_target.by_token(services, request, call), request, inline)
 
 
 async def handle_by_id(
@@ -35,13 +46,13 @@ async def handle_by_id(
     return RespondActivityTaskCompletedByIdResponse()
 
 
-async def _complete(target: Target, request: Request) -> None:
+async def _complete(target: Target, request: Request, inline: Inline | None = None) -> None:
     checks.size("result", request.result)
     shard, run, pending = target
     t = shard.begin(run)
     result = request.result if request.HasField("result") else None
     activity.complete(t, pending, result, request.identity)
-    shard.record(run, t)
+    shard.record(run, t, inline)
     await shard.durable(run)
 
 

@@ -11,6 +11,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 
 from engine.call import Call
+from engine.cell.inline import Inline
 from engine.cell.services import Services
 from engine.handlers import activity_target, checks, routing
 from engine.handlers.activity_target import Target
@@ -25,8 +26,18 @@ Request = RespondActivityTaskFailedRequest | RespondActivityTaskFailedByIdReques
 async def handle(
     services: Services, request: RespondActivityTaskFailedRequest, call: Call
 ) -> RespondActivityTaskFailedResponse:
-    await _fail(await activity_target.by_token(services, request, call), request)
+    await fail(services, request, call)
     return RespondActivityTaskFailedResponse()
+
+
+async def fail(
+    services: Services,
+    request: RespondActivityTaskFailedRequest,
+    call: Call,
+    inline: Inline | None = None,
+) -> None:
+    """Fail the attempt that the token names; `inline` takes along what that makes."""
+    await _fail(await activity_target.by_token(services, request, call), request, inline)
 
 
 async def handle_by_id(
@@ -36,7 +47,7 @@ async def handle_by_id(
     return RespondActivityTaskFailedByIdResponse()
 
 
-async def _fail(target: Target, request: Request) -> None:
+async def _fail(target: Target, request: Request, inline: Inline | None = None) -> None:
     shard, run, pending = target
     t = shard.begin(run)
     if request.HasField("last_heartbeat_details"):
@@ -44,7 +55,7 @@ async def _fail(target: Target, request: Request) -> None:
         activity.heartbeat(t, pending, request.last_heartbeat_details)
         pending = run.state.activities[pending.scheduled_event_id]
     activity.fail(t, pending, _storable(request.failure), request.identity)
-    shard.record(run, t)
+    shard.record(run, t, inline)
     await shard.durable(run)
 
 

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from engine.protocol import tasks_pb2 as perdure_dot_api_dot_v1_dot_tasks__pb2
 from temporalio.api.enums.v1 import common_pb2 as temporal_dot_api_dot_enums_dot_v1_dot_common__pb2
 from temporalio.api.enums.v1 import namespace_pb2 as temporal_dot_api_dot_enums_dot_v1_dot_namespace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19perdure/api/v1/cell.proto\x12\x0eperdure.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"temporal/api/enums/v1/common.proto\x1a%temporal/api/enums/v1/namespace.proto\"\xf3\x02\n\x13PutNamespaceRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12?\n\x1cworkflow_execution_retention\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12T\n\x11search_attributes\x18\x05 \x03(\x0b\x32\x39.perdure.api.v1.PutNamespaceRequest.SearchAttributesEntry\x12\x34\n\x05state\x18\x06 \x01(\x0e\x32%.temporal.api.enums.v1.NamespaceState\x1a`\n\x15SearchAttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x36\n\x05value\x18\x02 \x01(\x0e\x32\'.temporal.api.enums.v1.IndexedValueType:\x02\x38\x01\"\x16\n\x14PutNamespaceResponse\"$\n\x16\x44\x65leteNamespaceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x19\n\x17\x44\x65leteNamespaceResponse\"9\n\x10ReadFactsRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\":\n\x11ReadFactsResponse\x12%\n\x04rows\x18\x01 \x03(\x0b\x32\x17.perdure.api.v1.FactRow\"M\n\x07\x46\x61\x63tRow\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x10\n\x08shard_id\x18\x02 \x01(\x05\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0c\n\x04\x62lob\x18\x04 \x01(\x0c\",\n\x12\x44\x65leteFactsRequest\x12\x16\n\x0eup_to_position\x18\x01 \x01(\x03\"\x15\n\x13\x44\x65leteFactsResponse2\xf6\x02\n\x0b\x43\x65llService\x12Y\n\x0cPutNamespace\x12#.perdure.api.v1.PutNamespaceRequest\x1a$.perdure.api.v1.PutNamespaceResponse\x12\x62\n\x0f\x44\x65leteNamespace\x12&.perdure.api.v1.DeleteNamespaceRequest\x1a\'.perdure.api.v1.DeleteNamespaceResponse\x12P\n\tReadFacts\x12 .perdure.api.v1.ReadFactsRequest\x1a!.perdure.api.v1.ReadFactsResponse\x12V\n\x0b\x44\x65leteFacts\x12\".perdure.api.v1.DeleteFactsRequest\x1a#.perdure.api.v1.DeleteFactsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19perdure/api/v1/cell.proto\x12\x0eperdure.api.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1aperdure/api/v1/tasks.proto\x1a\"temporal/api/enums/v1/common.proto\x1a%temporal/api/enums/v1/namespace.proto\"\xf3\x02\n\x13PutNamespaceRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12?\n\x1cworkflow_execution_retention\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12T\n\x11search_attributes\x18\x05 \x03(\x0b\x32\x39.perdure.api.v1.PutNamespaceRequest.SearchAttributesEntry\x12\x34\n\x05state\x18\x06 \x01(\x0e\x32%.temporal.api.enums.v1.NamespaceState\x1a`\n\x15SearchAttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x36\n\x05value\x18\x02 \x01(\x0e\x32\'.temporal.api.enums.v1.IndexedValueType:\x02\x38\x01\"\x16\n\x14PutNamespaceResponse\"$\n\x16\x44\x65leteNamespaceRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x19\n\x17\x44\x65leteNamespaceResponse\"9\n\x10ReadFactsRequest\x12\x16\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x12\r\n\x05limit\x18\x02 \x01(\x05\":\n\x11ReadFactsResponse\x12%\n\x04rows\x18\x01 \x03(\x0b\x32\x17.perdure.api.v1.FactRow\"M\n\x07\x46\x61\x63tRow\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\x10\n\x08shard_id\x18\x02 \x01(\x05\x12\x10\n\x08sequence\x18\x03 \x01(\x03\x12\x0c\n\x04\x62lob\x18\x04 \x01(\x0c\",\n\x12\x44\x65leteFactsRequest\x12\x16\n\x0eup_to_position\x18\x01 \x01(\x03\"\x15\n\x13\x44\x65leteFactsResponse\"d\n\x13\x43ompleteTaskRequest\x12\x32\n\ncompletion\x18\x01 \x01(\x0b\x32\x1e.perdure.api.v1.TaskCompletion\x12\x19\n\x11sticky_task_queue\x18\x02 \x01(\t2\xd1\x03\n\x0b\x43\x65llService\x12Y\n\x0cPutNamespace\x12#.perdure.api.v1.PutNamespaceRequest\x1a$.perdure.api.v1.PutNamespaceResponse\x12\x62\n\x0f\x44\x65leteNamespace\x12&.perdure.api.v1.DeleteNamespaceRequest\x1a\'.perdure.api.v1.DeleteNamespaceResponse\x12P\n\tReadFacts\x12 .perdure.api.v1.ReadFactsRequest\x1a!.perdure.api.v1.ReadFactsResponse\x12V\n\x0b\x44\x65leteFacts\x12\".perdure.api.v1.DeleteFactsRequest\x1a#.perdure.api.v1.DeleteFactsResponse\x12Y\n\x0c\x43ompleteTask\x12#.perdure.api.v1.CompleteTaskRequest\x1a$.perdure.api.v1.TaskCompletionResultb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,26 +37,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PUTNAMESPACEREQUEST_SEARCHATTRIBUTESENTRY']._loaded_options = None
   _globals['_PUTNAMESPACEREQUEST_SEARCHATTRIBUTESENTRY']._serialized_options = b'8\001'
-  _globals['_PUTNAMESPACEREQUEST']._serialized_start=153
-  _globals['_PUTNAMESPACEREQUEST']._serialized_end=524
-  _globals['_PUTNAMESPACEREQUEST_SEARCHATTRIBUTESENTRY']._serialized_start=428
-  _globals['_PUTNAMESPACEREQUEST_SEARCHATTRIBUTESENTRY']._serialized_end=524
-  _globals['_PUTNAMESPACERESPONSE']._serialized_start=526
-  _globals['_PUTNAMESPACERESPONSE']._serialized_end=548
-  _globals['_DELETENAMESPACEREQUEST']._serialized_start=550
-  _globals['_DELETENAMESPACEREQUEST']._serialized_end=586
-  _globals['_DELETENAMESPACERESPONSE']._serialized_start=588
-  _globals['_DELETENAMESPACERESPONSE']._serialized_end=613
-  _globals['_READFACTSREQUEST']._serialized_start=615
-  _globals['_READFACTSREQUEST']._serialized_end=672
-  _globals['_READFACTSRESPONSE']._serialized_start=674
-  _globals['_READFACTSRESPONSE']._serialized_end=732
-  _globals['_FACTROW']._serialized_start=734
-  _globals['_FACTROW']._serialized_end=811
-  _globals['_DELETEFACTSREQUEST']._serialized_start=813
-  _globals['_DELETEFACTSREQUEST']._serialized_end=857
-  _globals['_DELETEFACTSRESPONSE']._serialized_start=859
-  _globals['_DELETEFACTSRESPONSE']._serialized_end=880
-  _globals['_CELLSERVICE']._serialized_start=883
-  _globals['_CELLSERVICE']._serialized_end=1257
+  _globals['_PUTNAMESPACEREQUEST']._serialized_start=181
+  _globals['_PUTNAMESPACEREQUEST']._serialized_end=552
+  _globals['_PUTNAMESPACEREQUEST_SEARCHATTRIBUTESENTRY']._serialized_start=456
+  _globals['_PUTNAMESPACEREQUEST_SEARCHATTRIBUTESENTRY']._serialized_end=552
+  _globals['_PUTNAMESPACERESPONSE']._serialized_start=554
+  _globals['_PUTNAMESPACERESPONSE']._serialized_end=576
+  _globals['_DELETENAMESPACEREQUEST']._serialized_start=578
+  _globals['_DELETENAMESPACEREQUEST']._serialized_end=614
+  _globals['_DELETENAMESPACERESPONSE']._serialized_start=616
+  _globals['_DELETENAMESPACERESPONSE']._serialized_end=641
+  _globals['_READFACTSREQUEST']._serialized_start=643
+  _globals['_READFACTSREQUEST']._serialized_end=700
+  _globals['_READFACTSRESPONSE']._serialized_start=702
+  _globals['_READFACTSRESPONSE']._serialized_end=760
+  _globals['_FACTROW']._serialized_start=762
+  _globals['_FACTROW']._serialized_end=839
+  _globals['_DELETEFACTSREQUEST']._serialized_start=841
+  _globals['_DELETEFACTSREQUEST']._serialized_end=885
+  _globals['_DELETEFACTSRESPONSE']._serialized_start=887
+  _globals['_DELETEFACTSRESPONSE']._serialized_end=908
+  _globals['_COMPLETETASKREQUEST']._serialized_start=910
+  _globals['_COMPLETETASKREQUEST']._serialized_end=1010
+  _globals['_CELLSERVICE']._serialized_start=1013
+  _globals['_CELLSERVICE']._serialized_end=1478
 # @@protoc_insertion_point(module_scope)

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
+from engine.protocol import tasks_pb2 as _tasks_pb2
 from temporalio.api.enums.v1 import common_pb2 as _common_pb2
 from temporalio.api.enums.v1 import namespace_pb2 as _namespace_pb2
 from google.protobuf.internal import containers as _containers
@@ -83,3 +84,11 @@ class DeleteFactsRequest(_message.Message):
 class DeleteFactsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class CompleteTaskRequest(_message.Message):
+    __slots__ = ("completion", "sticky_task_queue")
+    COMPLETION_FIELD_NUMBER: _ClassVar[int]
+    STICKY_TASK_QUEUE_FIELD_NUMBER: _ClassVar[int]
+    completion: _tasks_pb2.TaskCompletion
+    sticky_task_queue: str
+    def __init__(self, completion: _Optional[_Union[_tasks_pb2.TaskCompletion, _Mapping]] = ..., sticky_task_queue: _Optional[str] = ...) -> None: ...

@@ -45,12 +45,14 @@ class PollTasksResponse(_message.Message):
     def __init__(self, workflow_tasks: _Optional[_Iterable[_Union[_request_response_pb2.PollWorkflowTaskQueueResponse, _Mapping]]] = ..., activity_tasks: _Optional[_Iterable[_Union[_request_response_pb2.PollActivityTaskQueueResponse, _Mapping]]] = ...) -> None: ...
 
 class CompleteTasksRequest(_message.Message):
-    __slots__ = ("namespace", "completions")
+    __slots__ = ("namespace", "completions", "sticky_task_queue")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     COMPLETIONS_FIELD_NUMBER: _ClassVar[int]
+    STICKY_TASK_QUEUE_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     completions: _containers.RepeatedCompositeFieldContainer[TaskCompletion]
-    def __init__(self, namespace: _Optional[str] = ..., completions: _Optional[_Iterable[_Union[TaskCompletion, _Mapping]]] = ...) -> None: ...
+    sticky_task_queue: str
+    def __init__(self, namespace: _Optional[str] = ..., completions: _Optional[_Iterable[_Union[TaskCompletion, _Mapping]]] = ..., sticky_task_queue: _Optional[str] = ...) -> None: ...
 
 class TaskCompletion(_message.Message):
     __slots__ = ("workflow_task_completed", "workflow_task_failed", "query_task_completed", "activity_task_completed", "activity_task_failed", "activity_task_canceled")
@@ -75,7 +77,7 @@ class CompleteTasksResponse(_message.Message):
     def __init__(self, results: _Optional[_Iterable[_Union[TaskCompletionResult, _Mapping]]] = ...) -> None: ...
 
 class TaskCompletionResult(_message.Message):
-    __slots__ = ("error", "workflow_task_completed", "workflow_task_failed", "query_task_completed", "activity_task_completed", "activity_task_failed", "activity_task_canceled")
+    __slots__ = ("error", "workflow_task_completed", "workflow_task_failed", "query_task_completed", "activity_task_completed", "activity_task_failed", "activity_task_canceled", "workflow_task")
     ERROR_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_TASK_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     WORKFLOW_TASK_FAILED_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +85,7 @@ class TaskCompletionResult(_message.Message):
     ACTIVITY_TASK_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     ACTIVITY_TASK_FAILED_FIELD_NUMBER: _ClassVar[int]
     ACTIVITY_TASK_CANCELED_FIELD_NUMBER: _ClassVar[int]
+    WORKFLOW_TASK_FIELD_NUMBER: _ClassVar[int]
     error: _status_pb2.Status
     workflow_task_completed: _request_response_pb2.RespondWorkflowTaskCompletedResponse
     workflow_task_failed: _request_response_pb2.RespondWorkflowTaskFailedResponse
@@ -90,7 +93,8 @@ class TaskCompletionResult(_message.Message):
     activity_task_completed: _request_response_pb2.RespondActivityTaskCompletedResponse
     activity_task_failed: _request_response_pb2.RespondActivityTaskFailedResponse
     activity_task_canceled: _request_response_pb2.RespondActivityTaskCanceledResponse
-    def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., workflow_task_completed: _Optional[_Union[_request_response_pb2.RespondWorkflowTaskCompletedResponse, _Mapping]] = ..., workflow_task_failed: _Optional[_Union[_request_response_pb2.RespondWorkflowTaskFailedResponse, _Mapping]] = ..., query_task_completed: _Optional[_Union[_request_response_pb2.RespondQueryTaskCompletedResponse, _Mapping]] = ..., activity_task_completed: _Optional[_Union[_request_response_pb2.RespondActivityTaskCompletedResponse, _Mapping]] = ..., activity_task_failed: _Optional[_Union[_request_response_pb2.RespondActivityTaskFailedResponse, _Mapping]] = ..., activity_task_canceled: _Optional[_Union[_request_response_pb2.RespondActivityTaskCanceledResponse, _Mapping]] = ...) -> None: ...
+    workflow_task: _request_response_pb2.PollWorkflowTaskQueueResponse
+    def __init__(self, error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., workflow_task_completed: _Optional[_Union[_request_response_pb2.RespondWorkflowTaskCompletedResponse, _Mapping]] = ..., workflow_task_failed: _Optional[_Union[_request_response_pb2.RespondWorkflowTaskFailedResponse, _Mapping]] = ..., query_task_completed: _Optional[_Union[_request_response_pb2.RespondQueryTaskCompletedResponse, _Mapping]] = ..., activity_task_completed: _Optional[_Union[_request_response_pb2.RespondActivityTaskCompletedResponse, _Mapping]] = ..., activity_task_failed: _Optional[_Union[_request_response_pb2.RespondActivityTaskFailedResponse, _Mapping]] = ..., activity_task_canceled: _Optional[_Union[_request_response_pb2.RespondActivityTaskCanceledResponse, _Mapping]] = ..., workflow_task: _Optional[_Union[_request_response_pb2.PollWorkflowTaskQueueResponse, _Mapping]] = ...) -> None: ...
 
 class ListTaskQueuesRequest(_message.Message):
     __slots__ = ("namespace", "page_size", "next_page_token")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from temporalio.api.workflowservice.v1 import (
-    RespondWorkflowTaskCompletedRequest,
-    RespondWorkflowTaskCompletedResponse,
-)
+from temporalio.api.workflowservice.v1 import RespondWorkflowTaskCompletedResponse
 
-from api.complete_tasks import COMPLETIONS_PER_CALL_MAX, METHOD, METHODS, offering_complete_tasks
+from api.complete_tasks import (
+    COMPLETIONS_PER_CALL_MAX,
+    METHOD,
+    METHOD_OF_ONE,
+    offering_complete_tasks,
+)
 from api.errors import Code
 from engine.call import Call
 from engine.errors import InvalidArgument, NotFound
+from engine.handlers.complete_task import COMPLETIONS
+from engine.protocol.cell_pb2 import CompleteTaskRequest
 from engine.protocol.tasks_pb2 import (
     CompleteTasksRequest,
     CompleteTasksResponse,
@@ -25,11 +29,12 @@ CALL = Call("id-orders", "orders.acme")
 
 async def cell(method: str, request: bytes, call: Call) -> bytes:
     """Knows workflow tasks by the token `good`, nothing else."""
-    if method != METHODS["workflow_task_completed"]:
-        return b""
-    if RespondWorkflowTaskCompletedRequest.FromString(request).task_token != b"good":
+    assert method == METHOD_OF_ONE
+    completion = CompleteTaskRequest.FromString(request).completion
+    if completion.workflow_task_completed.task_token != b"good":
         raise NotFound("workflow task not found.")
-    return RespondWorkflowTaskCompletedResponse(reset_history_event_id=3).SerializeToString()
+    answer = RespondWorkflowTaskCompletedResponse(reset_history_event_id=3)
+    return TaskCompletionResult(workflow_task_completed=answer).SerializeToString()
 
 
 def complete(request: CompleteTasksRequest) -> CompleteTasksResponse:
@@ -56,13 +61,6 @@ def test_a_refused_completion_does_not_hold_up_the_others() -> None:
     assert second.error.message == "workflow task not found."
 
 
-def test_an_empty_response_still_says_which_completion_it_answers() -> None:
-    completion = TaskCompletion()
-    completion.activity_task_completed.task_token = b"good"
-    (result,) = complete(CompleteTasksRequest(completions=[completion])).results
-    assert result.WhichOneof("result") == "activity_task_completed"
-
-
 @pytest.mark.parametrize("count", [0, COMPLETIONS_PER_CALL_MAX + 1])
 def test_a_call_carries_a_bounded_number_of_completions(count: int) -> None:
     with pytest.raises(InvalidArgument, match=f"1 to {COMPLETIONS_PER_CALL_MAX}"):
@@ -71,5 +69,5 @@ def test_a_call_carries_a_bounded_number_of_completions(count: int) -> None:
 
 def test_every_completion_has_its_method_and_its_result() -> None:
     fields = {field.name for field in TaskCompletion.DESCRIPTOR.fields}
-    results = {field.name for field in TaskCompletionResult.DESCRIPTOR.fields}
-    assert fields == METHODS.keys() == results - {"error"}
+    results = {field.name for field in TaskCompletionResult.DESCRIPTOR.oneofs[0].fields}
+    assert fields == COMPLETIONS.keys() == results - {"error"}

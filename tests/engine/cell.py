@@ -22,6 +22,7 @@ from temporalio.api.enums.v1 import (
 )
 from temporalio.api.history.v1 import HistoryEvent
 
+from api.complete_tasks import offering_complete_tasks
 from engine.call import Call
 from engine.handlers.handler import CELL_SERVICE, WORKFLOW_SERVICE
 from engine.metering.facts import Fact, unfold
@@ -100,7 +101,8 @@ class Cell:
     ) -> M:
         call = Call(namespace_id, f"{namespace_id}.acme", "test", self.timeout_seconds)
         if self.way == NODE or method.startswith(CELL_SERVICE):
-            response = await self.node.call(method, request.SerializeToString(), call)
+            inside = offering_complete_tasks(self.node.call)
+            response = await inside(method, request.SerializeToString(), call)
         else:
             response = await doorway().call(
                 self.node, method, request, call, way=self.way, answer=answer

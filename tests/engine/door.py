@@ -21,6 +21,7 @@ from temporalio.api.errordetails.v1 import (
 from api.asgi import HttpDoor
 from api.authentication import Authenticator
 from api.catalogue import SERVICES
+from api.complete_tasks import offering_complete_tasks
 from api.dispatch import Dispatcher
 from api.errors import Code
 from api.open_calls import OpenCalls
@@ -59,7 +60,7 @@ class Doorway:
         self._codec = JsonCodec()
         self._paths = _published_paths()
         self._dispatcher = Dispatcher(
-            cell=self._cell, control=self._control, namespaces=_namespace, audit=lambda act: None
+            cell=offering_complete_tasks(self._cell), control=self._control, namespaces=_namespace
         )
         self._door = HttpDoor(
             dispatcher=self._dispatcher,

@@ -11,7 +11,13 @@ from temporalio.api.enums.v1 import QueryResultType
 
 from engine.errors import FailedPrecondition, NotFound, QueryFailed, WorkflowNotReady
 from engine.handlers.handler import TASK_SERVICE
-from engine.protocol.tasks_pb2 import PollTasksRequest, PollTasksResponse
+from engine.protocol.tasks_pb2 import (
+    CompleteTasksRequest,
+    CompleteTasksResponse,
+    PollTasksRequest,
+    PollTasksResponse,
+    TaskCompletionResult,
+)
 from tests.engine.cell import (
     QUEUE,
     Cell,
@@ -233,6 +239,65 @@ async def test_one_poll_waits_for_both_kinds_of_tasks(cell: Cell) -> None:
     polled = await soon(cell.rpc(method, request, PollTasksResponse))
     await cell.complete(task, schedule_activity())
     assert len((await polled).activity_tasks) == 1
+
+
+async def complete_tasks(cell: Cell, *ended: Any, sticky_of: str) -> list[TaskCompletionResult]:
+    """The results of activities that are completed, or else failed, in one call."""
+    request = CompleteTasksRequest(sticky_task_queue=sticky_of)
+    for token, is_success in ended:
+        completion = request.completions.add()
+        if is_success:
+            completion.activity_task_completed.task_token = token
+        else:
+            completion.activity_task_failed.task_token = token
+            failure = completion.activity_task_failed.failure.application_failure_info
+            failure.non_retryable = True
+    method = TASK_SERVICE + "CompleteTasks"
+    return list((await cell.rpc(method, request, CompleteTasksResponse)).results)
+
+
+@in_cell
+async def test_what_the_end_of_an_activity_makes_comes_to_the_worker_that_ended_it(
+    cell: Cell,
+) -> None:
+    await cell.start()
+    await cell.step(schedule_activity("1"), schedule_activity("2"), sticky_attributes=sticky())
+    polled = await soon(cell.poll(STICKY, sticky_of=QUEUE))
+    first, second = [(await cell.poll_activity()).task_token for _ in range(2)]
+    (done,) = await complete_tasks(cell, (first, True), sticky_of=STICKY)
+    assert done.HasField("activity_task_completed")
+    assert names(list(done.workflow_task.history.events))[-1] == "WorkflowTaskStarted"
+    await cell.complete(done.workflow_task, sticky_attributes=sticky())
+    (failed,) = await complete_tasks(cell, (second, False), sticky_of=STICKY)
+    assert "ActivityTaskFailed" in names(list(failed.workflow_task.history.events))
+    await cell.complete(failed.workflow_task, complete_workflow())
+    assert not polled.done()
+    polled.cancel()
+
+
+@in_cell
+async def test_the_workflow_task_of_another_worker_is_left_to_it(cell: Cell) -> None:
+    await cell.start()
+    await cell.step(schedule_activity(), sticky_attributes=sticky())
+    polled = await soon(cell.poll(STICKY, sticky_of=QUEUE))
+    token = (await cell.poll_activity()).task_token
+    (done,) = await complete_tasks(cell, (token, True), sticky_of="worker-2-sticky")
+    assert not done.HasField("workflow_task")
+    assert names((await polled).history.events)[-1] == "WorkflowTaskStarted"
+
+
+@in_cell
+async def test_activities_that_end_at_once_make_one_workflow_task(cell: Cell) -> None:
+    await cell.start()
+    await cell.step(schedule_activity("1"), schedule_activity("2"), sticky_attributes=sticky())
+    polled = await soon(cell.poll(STICKY, sticky_of=QUEUE))
+    ended = [((await cell.poll_activity()).task_token, True) for _ in range(2)]
+    results = await complete_tasks(cell, *ended, sticky_of=STICKY)
+    (task,) = [one.workflow_task for one in results if one.HasField("workflow_task")]
+    polled.cancel()
+    await cell.complete(task, record_marker("seen"))
+    events = await cell.events()
+    assert events.count("ActivityTaskCompleted") == 2
 
 
 @in_cell
