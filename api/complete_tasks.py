@@ -58,11 +58,11 @@ async def _complete_all(cell: Cell, request: CompleteTasksRequest, caller: Call)
         results = await asyncio.gather(
             *(_complete(cell, completion, common, caller) for completion in completions)
         )
-    return b"".join(length_prefixed(RESULTS_TAG, result) for result in results)
+    return b"".join(results)
 
 
 async def _complete(cell: Cell, completion: TaskCompletion, common: bytes, caller: Call) -> bytes:
-    """The serialized result: the cell's answer goes on as it is."""
+    """The serialized response with one result: the cell's answer goes on as it is."""
     request = length_prefixed(COMPLETION_TAG, completion.SerializeToString()) + common
     try:
         return await cell(METHOD_OF_ONE, request, caller)
@@ -70,4 +70,5 @@ async def _complete(cell: Cell, completion: TaskCompletion, common: bytes, calle
         refusal = status_of(error)
         if refusal.is_our_fault:
             logger.exception("completion_failed", extra={"method": METHOD})
-        return length_prefixed(ERROR_TAG, refusal.status.SerializeToString())
+        result = length_prefixed(ERROR_TAG, refusal.status.SerializeToString())
+        return length_prefixed(RESULTS_TAG, result)

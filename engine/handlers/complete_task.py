@@ -26,7 +26,7 @@ from engine.handlers import (
 from engine.handlers.handler import CELL_SERVICE, Handler
 from engine.history.protobuf import length_prefixed, message_tag
 from engine.matching.task import PollerInfo
-from engine.protocol.cell_pb2 import CompleteTaskRequest
+from engine.protocol.cell_pb2 import CompleteTaskRequest, CompleteTaskResponse
 from engine.protocol.tasks_pb2 import TaskCompletionResult
 
 COMPLETIONS: Mapping[str, Handler] = {
@@ -45,6 +45,7 @@ ENDS_OF_ACTIVITIES: Mapping[str, Callable[..., Awaitable[None]]] = {
     "activity_task_canceled": respond_activity_task_canceled.cancel,
 }
 
+RESULT_TAG = message_tag(CompleteTaskResponse, "result")
 ANSWER_TAGS = {name: message_tag(TaskCompletionResult, name) for name in COMPLETIONS}
 WORKFLOW_TASK_TAG = message_tag(TaskCompletionResult, "workflow_task")
 
@@ -54,7 +55,7 @@ async def handle(services: Services, request: CompleteTaskRequest, call: Call) -
     if not request.sticky_task_queue or name not in ENDS_OF_ACTIVITIES:
         answer = await COMPLETIONS[name].handle(services, completion, call)
         serialized = answer if isinstance(answer, bytes) else answer.SerializeToString()
-        return length_prefixed(ANSWER_TAGS[name], serialized)
+        return length_prefixed(RESULT_TAG, length_prefixed(ANSWER_TAGS[name], serialized))
     checks.identifier("sticky_task_queue", request.sticky_task_queue)
     inline = Inline(
         services.dispatcher,
@@ -63,11 +64,9 @@ async def handle(services: Services, request: CompleteTaskRequest, call: Call) -
     )
     await ENDS_OF_ACTIVITIES[name](services, completion, call, inline)
     tasks = await inline.workflow_tasks()
-    return b"".join(
-        [
-            length_prefixed(ANSWER_TAGS[name], b""),
-            *(length_prefixed(WORKFLOW_TASK_TAG, task) for task in tasks),
-        ]
+    with_task = [length_prefixed(WORKFLOW_TASK_TAG, task) for task in tasks]
+    return length_prefixed(
+        RESULT_TAG, length_prefixed(ANSWER_TAGS[name], b"") + b"".join(with_task)
     )
 
 

@@ -92,3 +92,9 @@ class CompleteTaskRequest(_message.Message):
     completion: _tasks_pb2.TaskCompletion
     sticky_task_queue: str
     def __init__(self, completion: _Optional[_Union[_tasks_pb2.TaskCompletion, _Mapping]] = ..., sticky_task_queue: _Optional[str] = ...) -> None: ...
+
+class CompleteTaskResponse(_message.Message):
+    __slots__ = ("result",)
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    result: _tasks_pb2.TaskCompletionResult
+    def __init__(self, result: _Optional[_Union[_tasks_pb2.TaskCompletionResult, _Mapping]] = ...) -> None: ...

@@ -16,7 +16,7 @@ from api.errors import Code
 from engine.call import Call
 from engine.errors import InvalidArgument, NotFound
 from engine.handlers.complete_task import COMPLETIONS
-from engine.protocol.cell_pb2 import CompleteTaskRequest
+from engine.protocol.cell_pb2 import CompleteTaskRequest, CompleteTaskResponse
 from engine.protocol.tasks_pb2 import (
     CompleteTasksRequest,
     CompleteTasksResponse,
@@ -34,7 +34,8 @@ async def cell(method: str, request: bytes, call: Call) -> bytes:
     if completion.workflow_task_completed.task_token != b"good":
         raise NotFound("workflow task not found.")
     answer = RespondWorkflowTaskCompletedResponse(reset_history_event_id=3)
-    return TaskCompletionResult(workflow_task_completed=answer).SerializeToString()
+    result = TaskCompletionResult(workflow_task_completed=answer)
+    return CompleteTaskResponse(result=result).SerializeToString()
 
 
 def complete(request: CompleteTasksRequest) -> CompleteTasksResponse:

@@ -176,11 +176,13 @@ async def test_a_checkpoint_lets_the_log_begin_again(
     for step in range(20):
         await sqlite.commit(writes(step, epochs))
     log_bytes, file_bytes = log.stat().st_size, file.stat().st_size
-    monkeypatch.setattr(checkpoint, "CHECKPOINT_PAGES", 50)
-    checkpointer = Checkpointer(StoreFile(file), threading.Lock())
-    checkpointer.wrote(49)
-    checkpointer.wrote(50)
-    checkpointer.stop()
+    with monkeypatch.context() as patch:
+        # Only for this checkpointer: that of the store would run beside it.
+        patch.setattr(checkpoint, "CHECKPOINT_PAGES", 50)
+        checkpointer = Checkpointer(StoreFile(file), threading.Lock())
+        checkpointer.wrote(49)
+        checkpointer.wrote(50)
+        checkpointer.stop()
     assert file.stat().st_size > file_bytes
     for step in range(20, 30):
         await sqlite.commit(writes(step, epochs))

@@ -47,12 +47,6 @@ def test_a_completion_and_its_result_are_the_published_messages() -> None:
     assert result.WhichOneof("result") == completion.WhichOneof("completion")
 
 
-def test_every_completion_has_a_result_of_its_name() -> None:
-    completions = {field.name for field in TaskCompletion.DESCRIPTOR.fields}
-    results = {field.name for field in TaskCompletionResult.DESCRIPTOR.fields}
-    assert results == completions | {"error"}
-
-
 def test_the_public_calls_have_paths_below_their_namespace_and_the_internal_ones_none() -> None:
     for method in TASK_SERVICE.methods:
         rule = method.GetOptions().Extensions[annotations_pb2.http]
