@@ -42,7 +42,8 @@ ACTIONS: tuple[Action, ...] = (
         "start_workflow",
         Category.WORKFLOW,
         ("workflow_started",),
-        "Each start by a client; failed and deduplicated starts and retried runs are free.",
+        "Each start by a client and each further run of a cron schedule; failed and deduplicated"
+        " starts and the attempts of a retry policy are free.",
     ),
     Action(
         "continue_as_new_workflow",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -37,8 +37,19 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Cell:
+    """What one Action counted and cost in one namespace."""
+
+    namespace_id: str
+    action: str
+    actions: int
+    cost: Decimal
+
+
+@dataclass(frozen=True)
 class MonthToDate:
-    """The period so far. Each tuple of shares adds up to `actions` and to the same cost.
+    """The period so far. Each tuple of shares adds up to `actions` and to the same cost, and so
+    do the cells, which are what the shares of a namespace or an Action are the sums of.
 
     `lines` are those of the invoice if the period ended now, and `total` is their sum.
     """
@@ -50,6 +61,7 @@ class MonthToDate:
     actions: int
     lines: tuple[Line, ...]
     total: Decimal
+    cells: tuple[Cell, ...]
     by_namespace: tuple[Share, ...]
     by_action: tuple[Share, ...]
     by_workflow_type: tuple[Share, ...]
@@ -92,26 +104,29 @@ async def month_to_date(
         .where(Usage.account_id == account_id, Usage.hour.between(period.from_hour, hour))
         .group_by(*columns)
     )
-    groups: tuple[Counter[str], ...] = (Counter(), Counter(), Counter(), Counter())
+    counts: Counter[tuple[str, str]] = Counter()
+    types: Counter[str] = Counter()
+    days: Counter[str] = Counter()
     for namespace_id, action, workflow_type, day_number, count in rows:
-        date = hour_start(day_number * HOURS_PER_DAY).date().isoformat()
-        for counts, key in zip(groups, (namespace_id, action, workflow_type, date), strict=True):
-            counts[key] += int(count)
-    actions = groups[0].total()
-    lines = rate(actions, prices)
-    by_namespace, by_action, by_workflow_type, by_day = (_shares(it, prices) for it in groups)
+        counts[namespace_id, action] += int(count)
+        types[workflow_type] += int(count)
+        days[hour_start(day_number * HOURS_PER_DAY).date().isoformat()] += int(count)
+    costs = shares(counts, prices)
+    cells = tuple(Cell(*key, counts[key], costs[key]) for key in sorted(counts))
+    lines = rate(counts.total(), prices)
     return MonthToDate(
         account_id=account_id,
         period_start=hour_start(period.from_hour),
         as_of=now,
         currency=CURRENCY,
-        actions=actions,
+        actions=counts.total(),
         lines=lines,
         total=sum((line.amount for line in lines), Decimal(0)),
-        by_namespace=by_namespace,
-        by_action=by_action,
-        by_workflow_type=by_workflow_type,
-        by_day=tuple(sorted(by_day, key=lambda share: share.key)),
+        cells=cells,
+        by_namespace=_sums((cell.namespace_id, cell) for cell in cells),
+        by_action=_sums((cell.action, cell) for cell in cells),
+        by_workflow_type=_dearest_first(types, shares(types, prices)),
+        by_day=tuple(sorted(_dearest_first(days, shares(days, prices)), key=lambda it: it.key)),
     )
 
 
@@ -183,8 +198,15 @@ def _prices(plan: Plan, period: Period) -> PriceList:
     return price_list(plan, hour_start(period.from_hour).date())
 
 
-def _shares(counts: Mapping[str, int], prices: PriceList) -> tuple[Share, ...]:
-    """Dearest first."""
-    costs = shares(counts, prices)
-    ordered = sorted(counts, key=lambda key: (-counts[key], key))
-    return tuple(Share(key, counts[key], costs[key]) for key in ordered)
+def _sums(cells: Iterable[tuple[str, Cell]]) -> tuple[Share, ...]:
+    actions: Counter[str] = Counter()
+    costs: dict[str, Decimal] = {}
+    for key, cell in cells:
+        actions[key] += cell.actions
+        costs[key] = costs.get(key, Decimal(0)) + cell.cost
+    return _dearest_first(actions, costs)
+
+
+def _dearest_first(actions: Mapping[str, int], costs: Mapping[str, Decimal]) -> tuple[Share, ...]:
+    ordered = sorted(actions, key=lambda key: (-actions[key], key))
+    return tuple(Share(key, actions[key], costs[key]) for key in ordered)

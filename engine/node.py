@@ -9,14 +9,16 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError, Message
 
-from engine.call import Call
+from engine.call import TRACE, Call
 from engine.cell import remote
 from engine.cell.committer import Committer
 from engine.cell.directory import Directory
 from engine.cell.dispatch import Dispatcher
+from engine.cell.forwards import Forwards
 from engine.cell.history_reader import HistoryReader
 from engine.cell.loader import Loader
 from engine.cell.namespaces import Namespaces
+from engine.cell.purge import Purge
 from engine.cell.services import Services
 from engine.cell.shard import Shard, ShardParts
 from engine.cell.task_answers import TaskAnswers
@@ -46,6 +48,7 @@ RETRY_SECONDS_MAX = 6.0
 """How long a call waits for a shard that moves: longer than a lease lasts."""
 IDLE_QUEUE_SECONDS = 60
 OFFER_AGAIN_SECONDS = 1
+CALL_ID_BYTES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Node:
         self._peer = peer
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
+        self._forwards = Forwards(env)
         self._directory = Directory(name, env, store, config.shard_count)
         sealer = Sealer(config.sealing_keys, config.sealing_key_active, env.token_bytes)
         tokens = Tokens(sealer)
@@ -79,6 +83,8 @@ class Node:
         )
         parts = ShardParts(env, store, Loader(env, store).load, dispatcher, self._committer.wake)
         self._directory.wire(parts, self._moved, dispatcher.matching.shard_lost)
+        self._purge = Purge(env, store, self._directory, namespaces)
+        namespaces.changed = self._purge.wake
         self._services = Services(
             env,
             store,
@@ -98,6 +104,7 @@ class Node:
             self._env.spawn("commit", self._committer.run()),
             self._env.spawn("keep_leases", self._directory.run()),
             self._env.spawn("forget_idle_queues", self._forget_idle_queues()),
+            self._env.spawn("purge", self._purge.run()),
         ]
 
     async def stop(self) -> None:
@@ -134,7 +141,8 @@ class Node:
                 if shard_id is None or self._directory.is_here(shard_id):
                     return await self._handle(handler, parsed, call)
                 left = deadline - self._env.monotonic()
-                forward = remote.Forward(method, request, call.within(left))
+                call_id = self._env.token_bytes(CALL_ID_BYTES)
+                forward = remote.Forward(call_id, method, request, call.within(left))
                 payload = remote.encode(forward)
                 owner = self._directory.owner(shard_id)
                 return remote.answer_of(await self._peer.call(owner, remote.FORWARD, payload))
@@ -159,12 +167,7 @@ class Node:
     async def _serve(self, method: str, payload: bytes) -> bytes:
         if method == remote.FORWARD:
             forward = remote.decode(remote.Forward, payload)
-            handler = _handler(forward.method)
-            parsed = _parse(handler, forward.request)
-            shard_id = handler.shard(self._services, parsed, forward.call)
-            if shard_id is not None and not self._directory.is_here(shard_id):
-                raise Unavailable(shard_id=shard_id)
-            return await self._handle(handler, parsed, forward.call)
+            return await self._forwards.once(forward.call_id, lambda: self._serve_forward(forward))
         if method == remote.OFFER:
             taken = self._services.dispatcher.accept(remote.decode(remote.Offer, payload))
             return b"\1" if taken else b""
@@ -183,7 +186,16 @@ class Node:
             return b""
         raise Unimplemented(f"no peer method {method!r}")
 
+    async def _serve_forward(self, forward: remote.Forward) -> bytes:
+        handler = _handler(forward.method)
+        parsed = _parse(handler, forward.request)
+        shard_id = handler.shard(self._services, parsed, forward.call)
+        if shard_id is not None and not self._directory.is_here(shard_id):
+            raise Unavailable(shard_id=shard_id)
+        return await self._handle(handler, parsed, forward.call)
+
     async def _handle(self, handler: Handler, request: Message, call: Call) -> bytes:
+        TRACE.set(call.trace)
         try:
             if handler.in_namespace:
                 await self._services.namespaces.get(call.namespace_id)
@@ -229,7 +241,8 @@ class Node:
 
     def _moved(self, shard_id: int) -> None:
         """A shard, and so the task queues it is home of, has another owner."""
-        for shard in list(self._directory.shards):
+        self._purge.wake()
+        for shard in self._directory.offering:
             self._env.spawn("offer_again", self._offer_again(shard, shard_id))
 
     async def _offer_again(self, shard: Shard, home_shard: int) -> None:

@@ -100,4 +100,5 @@ def _write(shard: Shard, part: Taken) -> ShardWrite:
         part.sequence,
         [run.write for run in part.runs],
         fold(facts) if facts else None,
+        part.traces,
     )

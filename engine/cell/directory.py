@@ -41,6 +41,7 @@ class Directory:
         self._owners: dict[int, str] = {}
         self._epochs: dict[int, int] = {}
         self._taking: set[int] = set()
+        self._recovering: dict[int, Shard] = {}
         self._parts: ShardParts | None = None
         self._moved: Callable[[int], None] = lambda shard_id: None
         self._gone: Callable[[int], None] = lambda shard_id: None
@@ -54,6 +55,11 @@ class Directory:
     @property
     def shards(self) -> Iterable[Shard]:
         return self._shards.values()
+
+    @property
+    def offering(self) -> Iterable[Shard]:
+        """All shards that may have offered tasks: those still being taken over, too."""
+        return (*self._recovering.values(), *self._shards.values())
 
     @property
     def is_settled(self) -> bool:
@@ -182,6 +188,7 @@ class Directory:
         assert self._parts is not None
         shard = Shard(lease, self._parts)
         shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
+        self._recovering[lease.shard_id] = shard
         keeper = self._env.spawn("keep_lease", self._keep(shard))
         try:
             await shard.recover()
@@ -192,6 +199,7 @@ class Directory:
             return
         finally:
             keeper.cancel()
+            del self._recovering[lease.shard_id]
             self._taking.discard(lease.shard_id)
         self._shards[lease.shard_id] = shard
         self._owners[lease.shard_id] = self.name

@@ -167,19 +167,23 @@ class Dispatcher:
         self._offer(shard, run, key, ref)
 
     def _offer(self, shard: Shard, run: LoadedRun, key: QueueKey, task: TaskRef) -> None:
-        if not self._owners.is_here(self.matching.home_shard(key)):
-            shard.after_commit(run, lambda: self._offer_away(shard, run, key, task))
-            return
-        queue = self.matching.queue(key)
-        poller = queue.reserve()
-        started = None if poller is None else self._begin(shard, run, task, poller.info)
-        if poller is None:
-            shard.after_commit(run, lambda: queue.offer(task))
-        elif started is None:
-            queue.give_back(poller)
-            shard.after_commit(run, lambda: queue.offer(task))
+        if self._owners.is_here(self.matching.home_shard(key)):
+            queue = self.matching.queue(key)
+            poller = queue.reserve()
+            if poller is not None:
+                started = self._begin(shard, run, task, poller.starting())
+                if started is not None:
+                    self._deliver_after_commit(shard, run, queue, poller, started)
+                    return
+                queue.give_back(poller)
+        shard.after_commit(run, lambda: self._queue_up(shard, run, key, task))
+
+    def _queue_up(self, shard: Shard, run: LoadedRun, key: QueueKey, task: TaskRef) -> None:
+        """Have the task wait in its queue, which may have moved or been forgotten meanwhile."""
+        if self._owners.is_here(self.matching.home_shard(key)):
+            self.matching.queue(key).offer(task)
         else:
-            self._deliver_after_commit(shard, run, queue, poller, started)
+            self._offer_away(shard, run, key, task)
 
     def _deliver_after_commit(
         self, shard: Shard, run: LoadedRun, queue: TaskQueue, poller: Poller, started: Started
@@ -246,7 +250,9 @@ class Dispatcher:
 
     # --- starting -------------------------------------------------------------------------
 
-    def start_now(self, queue: TaskQueue, poller: Poller, task: TaskRef) -> bool | None:
+    def start_now(
+        self, queue: TaskQueue, poller: Poller, info: PollerInfo, task: TaskRef
+    ) -> bool | None:
         """Start a task whose run is in this node's memory; see `Starter`."""
         shard_id = self._shard_of(task)
         if not self._owners.is_here(shard_id):
@@ -255,7 +261,7 @@ class Dispatcher:
         run = shard.held(RunKey(task.namespace_id, task.workflow_id, task.run_id))
         if run is None or not self._has_scheduled(run, task):
             return None
-        started = self._begin(shard, run, task, poller.info)
+        started = self._begin(shard, run, task, info)
         if started is None:
             return False
         self._deliver_after_commit(shard, run, queue, poller, started)

@@ -25,8 +25,9 @@ REFUSED = b"\1"
 
 
 class Forward(msgspec.Struct, array_like=True, frozen=True):
-    """A call for the owner of its shard."""
+    """A call for the owner of its shard, by an id that no other has."""
 
+    call_id: bytes
     method: str
     request: bytes
     call: Call

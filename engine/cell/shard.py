@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+from engine.call import TRACE
 from engine.cell.alarm import Alarm
 from engine.cell.loaded_run import LoadedRun, Watcher
 from engine.cell.taken import Taken, TakenRun
@@ -77,6 +78,7 @@ class Shard:
         self._ids = IdFilter()
         self._dirty: dict[RunKey, LoadedRun] = {}
         self._in_flight: dict[RunKey, LoadedRun] = {}
+        self._traces: set[str] = set()
         self._waiters: deque[tuple[int, LoadedRun, asyncio.Future[None]]] = deque()
         self._after_commit: list[AfterCommit] = []
         self._alarm = Alarm(parts.env, self._ring)
@@ -164,6 +166,8 @@ class Shard:
         if run.queries.pending:
             self._dispatcher.offer_queries(self, run)
         self._arm(run)
+        if trace := TRACE.get():
+            self._traces.add(trace)
         self._wake_committer()
 
     def forget(self, run: LoadedRun) -> None:
@@ -234,7 +238,8 @@ class Shard:
                 continue
             runs.append(TakenRun(write, run.facts, run.sequence))
             run.facts = []
-        return Taken(self.sequence, runs)
+        traces, self._traces = self._traces, set()
+        return Taken(self.sequence, runs, traces)
 
     def committed(self, sequence: int) -> None:
         """All up to `sequence` is durable: answer, run effects, wake watchers."""

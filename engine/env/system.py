@@ -8,6 +8,7 @@ import os
 import random
 import time
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -84,7 +85,8 @@ class SystemEnv:
         return task
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, callback)
+        # What a timer leads to is nobody's call: it takes no trace and no id along.
+        return asyncio.get_running_loop().call_later(seconds, callback, context=Context())
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

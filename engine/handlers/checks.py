@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 
-from engine.errors import InvalidArgument, Unimplemented
+from engine.errors import InvalidArgument
 from engine.history import durations
 from engine.limits import ID_BYTES_MAX, MEMO_BYTES_MAX, PAYLOAD_BYTES_MAX
 
@@ -48,7 +48,7 @@ def memo(value: Message) -> None:
 
 
 def none_of(fields: Iterable[tuple[str, bool]]) -> None:
-    """Raises Unimplemented for the first field that is set."""
+    """Raises InvalidArgument for the first field that is set: nothing would honour it."""
     for field, is_set in fields:
         if is_set:
-            raise Unimplemented(f"{field} is not offered by this cell; leave it out")
+            raise InvalidArgument(f"{field} is not offered by this cell; leave it out")

@@ -25,7 +25,7 @@ async def handle(
     services: Services, request: SignalWithStartWorkflowExecutionRequest, call: Call
 ) -> SignalWithStartWorkflowExecutionResponse:
     namespace = await services.namespaces.get(call.namespace_id)
-    starting.check(request, namespace)
+    starting.check(request, namespace, services.env.now_ns())
     checks.identifier("signal_name", request.signal_name)
     checks.size("signal_input", request.signal_input)
     policies = conflict.policies_of(request, CONFLICT.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING)

@@ -25,7 +25,7 @@ async def handle(
     services: Services, request: StartWorkflowExecutionRequest, call: Call
 ) -> StartWorkflowExecutionResponse:
     namespace = await services.namespaces.get(call.namespace_id)
-    starting.check(request, namespace)
+    starting.check(request, namespace, services.env.now_ns())
     fail = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_FAIL
     policies = conflict.policies_of(request, fail)
     shard = services.shard(call.namespace_id, request.workflow_id)

@@ -9,9 +9,9 @@ from engine.cell.shard import Shard
 from engine.env import run_id
 from engine.errors import InvalidArgument
 from engine.handlers import checks
-from engine.history import closing, priority
+from engine.history import closing, cron, priority, retry
 from engine.history.begin import StartRequest
-from engine.history.protobuf import NANOSECONDS
+from engine.history.protobuf import NANOSECONDS, duration_ns
 from engine.history.workflow_task import ENGINE_IDENTITY
 from engine.persistence.protocols import RunKey
 from engine.visibility import search_attributes
@@ -19,8 +19,8 @@ from engine.visibility import search_attributes
 TERMINATE_REASON = "TerminateIfRunning WorkflowIdReusePolicy"
 
 
-def check(request: StartRequest, namespace: Namespace) -> None:
-    """Raises InvalidArgument or Unimplemented."""
+def check(request: StartRequest, namespace: Namespace, now_ns: int) -> None:
+    """Raises InvalidArgument."""
     checks.identifier("workflow_type.name", request.workflow_type.name)
     checks.identifier("task_queue.name", request.task_queue.name)
     checks.identifier("identity", request.identity, required=False)
@@ -34,10 +34,13 @@ def check(request: StartRequest, namespace: Namespace) -> None:
     checks.memo(request.memo)
     if problem := priority.problem(request.priority):
         raise InvalidArgument(f"priority: {problem}")
+    checks.size("retry_policy", request.retry_policy)
+    if problem := retry.problem(request.retry_policy):
+        raise InvalidArgument(f"retry_policy: {problem}")
+    if request.cron_schedule:
+        _check_cron(request, now_ns)
     checks.none_of(
         (
-            ("cron_schedule", bool(request.cron_schedule)),
-            ("retry_policy", request.HasField("retry_policy")),
             ("completion_callbacks", bool(getattr(request, "completion_callbacks", ()))),
             ("versioning_override", request.HasField("versioning_override")),
             ("time_skipping_config", request.HasField("time_skipping_config")),
@@ -45,6 +48,16 @@ def check(request: StartRequest, namespace: Namespace) -> None:
     )
     fields = request.search_attributes.indexed_fields
     search_attributes.check(fields, namespace.settings.search_attributes, namespace.name)
+
+
+def _check_cron(request: StartRequest, now_ns: int) -> None:
+    if problem := cron.problem(request.cron_schedule, now_ns):
+        raise InvalidArgument(f"cron_schedule {problem}")
+    if duration_ns(request.workflow_start_delay):
+        raise InvalidArgument(
+            "workflow_start_delay cannot be combined with cron_schedule, which says when the"
+            " first run begins; leave one out"
+        )
 
 
 def terminate_for_next(shard: Shard, run: LoadedRun) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from temporalio.api.common.v1 import RetryPolicy
 from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
 from temporalio.api.sdk.v1 import UserMetadata
 from temporalio.api.workflowservice.v1 import (
@@ -10,7 +9,7 @@ from temporalio.api.workflowservice.v1 import (
     StartWorkflowExecutionRequest,
 )
 
-from engine.history import retry, workflow_task
+from engine.history import cron, retry, workflow_task
 from engine.history.payloads import copy_payloads
 from engine.history.protobuf import (
     NANOSECONDS,
@@ -47,18 +46,22 @@ def from_request(t: Transition, request: StartRequest, fact: FactKind | None) ->
     copy_payloads(
         attributes.search_attributes.indexed_fields, request.search_attributes.indexed_fields
     )
+    backoff_ns = duration_ns(request.workflow_start_delay)
+    if request.cron_schedule:
+        attributes.cron_schedule = request.cron_schedule
+        backoff_ns = cron.parse(request.cron_schedule).next_ns(t.now_ns, t.now_ns) - t.now_ns
     execution_ns = duration_ns(request.workflow_execution_timeout)
     if execution_ns:
         attributes.workflow_execution_timeout.CopyFrom(request.workflow_execution_timeout)
-        expires = to_timestamp(t.now_ns + duration_ns(request.workflow_start_delay) + execution_ns)
+        expires = to_timestamp(t.now_ns + backoff_ns + execution_ns)
         attributes.workflow_execution_expiration_time.CopyFrom(expires)
     run_ns = _shorter(duration_ns(request.workflow_run_timeout), execution_ns)
     if run_ns:
         attributes.workflow_run_timeout.CopyFrom(to_duration(run_ns))
     task_ns = task_timeout_ns(duration_ns(request.workflow_task_timeout), run_ns)
     attributes.workflow_task_timeout.CopyFrom(to_duration(task_ns))
-    if request.HasField("workflow_start_delay"):
-        attributes.first_workflow_task_backoff.CopyFrom(request.workflow_start_delay)
+    if backoff_ns:
+        attributes.first_workflow_task_backoff.CopyFrom(to_duration(backoff_ns))
     if request.HasField("retry_policy"):
         attributes.retry_policy.CopyFrom(retry.with_defaults(request.retry_policy))
     t.state.volatile.start_request_id = request.request_id
@@ -93,10 +96,6 @@ def arm(state: RunState) -> None:
         state.add_deadline(run.execution_at_ns + run.run_timeout_ns, "run")
     if run.execution_expires_at_ns:
         state.add_deadline(run.execution_expires_at_ns, "run")
-
-
-def retry_policy_of(state: RunState) -> RetryPolicy | None:
-    return RetryPolicy.FromString(state.run.retry_policy) if state.run.retry_policy else None
 
 
 def first_task(t: Transition) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payloads
-from temporalio.api.enums.v1 import RetryState, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import RetryState, TimeoutType, WorkflowTaskFailedCause
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import (
     WorkflowExecutionTerminatedEventAttributes,
     WorkflowExecutionTimedOutEventAttributes,
 )
 
-from engine.history import workflow_task
+from engine.history import next_run, workflow_task
+from engine.history.next_run import POLICY_NOT_SET, NextRun
 from engine.history.protobuf import NANOSECONDS
 from engine.history.transition import Transition
 from engine.limits import HISTORY_BYTES_MAX, HISTORY_EVENT_COUNT_MAX
@@ -38,11 +40,22 @@ def terminate(
 
 
 def time_out(t: Transition) -> None:
-    """The run's or the execution's time is over."""
+    """The run's time is over, or the execution's, behind which no run follows."""
     _abandon_task(t)
+    following = NextRun(POLICY_NOT_SET)
+    if not 0 < t.state.run.execution_expires_at_ns <= t.now_ns:
+        failure = Failure(message="workflow timeout", source="Server")
+        failure.timeout_failure_info.timeout_type = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
+        following = next_run.after_failure(t, failure)
+        next_run.follow(t, following, result=None, failure=failure)
+    retry_state = following.retry_state
+    if retry_state == POLICY_NOT_SET:
+        retry_state = RetryState.RETRY_STATE_TIMEOUT
     close(
         t,
-        WorkflowExecutionTimedOutEventAttributes(retry_state=RetryState.RETRY_STATE_TIMEOUT),
+        WorkflowExecutionTimedOutEventAttributes(
+            retry_state=retry_state, new_execution_run_id=following.run_id
+        ),
     )
 
 

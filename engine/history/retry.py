@@ -10,10 +10,10 @@ from engine.history import durations
 from engine.history.protobuf import NANOSECONDS, duration_ns, to_duration
 from engine.history.state import Activity
 from engine.limits import (
-    ACTIVITY_RETRY_COEFFICIENT,
-    ACTIVITY_RETRY_INITIAL_SECONDS,
-    ACTIVITY_RETRY_MAXIMUM_FACTOR,
     DURATION_SECONDS_MAX,
+    RETRY_COEFFICIENT,
+    RETRY_INITIAL_SECONDS,
+    RETRY_MAXIMUM_FACTOR,
 )
 
 TIMEOUTS_OF_AN_ATTEMPT = {
@@ -28,12 +28,12 @@ def with_defaults(policy: RetryPolicy) -> RetryPolicy:
     filled = RetryPolicy()
     filled.CopyFrom(policy)
     if not duration_ns(filled.initial_interval):
-        initial_ns = ACTIVITY_RETRY_INITIAL_SECONDS * NANOSECONDS
+        initial_ns = RETRY_INITIAL_SECONDS * NANOSECONDS
         filled.initial_interval.CopyFrom(to_duration(initial_ns))
     if not filled.backoff_coefficient:
-        filled.backoff_coefficient = ACTIVITY_RETRY_COEFFICIENT
+        filled.backoff_coefficient = RETRY_COEFFICIENT
     if not duration_ns(filled.maximum_interval):
-        maximum_ns = duration_ns(filled.initial_interval) * ACTIVITY_RETRY_MAXIMUM_FACTOR
+        maximum_ns = duration_ns(filled.initial_interval) * RETRY_MAXIMUM_FACTOR
         maximum_ns = min(maximum_ns, DURATION_SECONDS_MAX * NANOSECONDS)
         filled.maximum_interval.CopyFrom(to_duration(maximum_ns))
     return filled
@@ -95,8 +95,6 @@ def is_retryable(failure: Failure, policy: RetryPolicy) -> bool:
 
 def decide(activity: Activity, failure: Failure, now_ns: int) -> RetryState.ValueType:
     """What becomes of an activity whose current attempt ended with `failure`."""
-    policy = RetryPolicy.FromString(activity.retry_policy)
-    attempt = activity.attempt.number
     if activity.cancel_requested_event_id:
         return RetryState.RETRY_STATE_CANCEL_REQUESTED
     if (
@@ -104,12 +102,22 @@ def decide(activity: Activity, failure: Failure, now_ns: int) -> RetryState.Valu
         and failure.timeout_failure_info.timeout_type not in TIMEOUTS_OF_AN_ATTEMPT
     ):
         return RetryState.RETRY_STATE_TIMEOUT
+    to_close_ns = activity.schedule_to_close_ns
+    expires_at_ns = activity.scheduled_at_ns + to_close_ns if to_close_ns else 0
+    policy = RetryPolicy.FromString(activity.retry_policy)
+    return next_attempt(policy, activity.attempt.number, failure, now_ns, expires_at_ns)
+
+
+def next_attempt(
+    policy: RetryPolicy, attempt: int, failure: Failure, now_ns: int, expires_at_ns: int
+) -> RetryState.ValueType:
+    """IN_PROGRESS where an attempt follows `attempt`; it must begin by `expires_at_ns` unless 0."""
     if not is_retryable(failure, policy):
         return RetryState.RETRY_STATE_NON_RETRYABLE_FAILURE
     if 0 < policy.maximum_attempts <= attempt:
         return RetryState.RETRY_STATE_MAXIMUM_ATTEMPTS_REACHED
-    if activity.schedule_to_close_ns:
+    if expires_at_ns:
         wait_ns = interval_ns(policy, attempt, requested_delay_ns(failure))
-        if now_ns + wait_ns > activity.scheduled_at_ns + activity.schedule_to_close_ns:
+        if now_ns + wait_ns > expires_at_ns:
             return RetryState.RETRY_STATE_TIMEOUT
     return RetryState.RETRY_STATE_IN_PROGRESS

@@ -50,7 +50,6 @@ class Run(msgspec.Struct, array_like=True, gc=False):
     memo: dict[str, bytes] = {}
     search_attributes: dict[str, bytes] = {}
     user_metadata: bytes = b""
-    retry_policy: bytes = b""
     priority: bytes = b""
 
 
@@ -149,6 +148,7 @@ class RunState:
         "key",
         "run",
         "signal_requests",
+        "started",
         "timers",
         "volatile",
     )
@@ -163,6 +163,8 @@ class RunState:
         self.buffered: dict[int, bytes] = {}
         self.buffered_bytes = 0
         self.signal_requests: dict[str, None] = {}
+        self.started = b""
+        """How the run began, kept while another run may begin alike: a serialized event."""
         self.changed: set[tuple[ItemKind, str]] = set()
         self._deadlines: list[tuple[int, DeadlineKind, str]] = []
 
@@ -230,8 +232,14 @@ class RunState:
             self.drop_timer(timer_id)
         for number in list(self.buffered):
             self.drop_buffered(number)
+        self.put_started(b"")
         self.task = WorkflowTask()
         self._deadlines.clear()
+
+    def put_started(self, started: bytes) -> None:
+        if started != self.started:
+            self.started = started
+            self.changed.add((ItemKind.STARTED, ""))
 
     def remember_signal_request(self, request_id: str) -> None:
         self.signal_requests[request_id] = None
@@ -269,6 +277,7 @@ class RunState:
         self.buffered = other.buffered.copy()
         self.buffered_bytes = other.buffered_bytes
         self.signal_requests = other.signal_requests.copy()
+        self.started = other.started
         self.changed = other.changed.copy()
         self._deadlines = other._deadlines.copy()
 
@@ -287,6 +296,8 @@ def encode_item(state: RunState, kind: ItemKind, key: str) -> bytes | None:
         return None if timer is None else _header_encoder.encode(timer)
     if kind is ItemKind.BUFFERED_EVENT:
         return state.buffered.get(int(key))
+    if kind is ItemKind.STARTED:
+        return state.started or None
     return b"" if key in state.signal_requests else None
 
 
@@ -303,6 +314,8 @@ def decode(stored: StoredRun) -> RunState:
         elif kind is ItemKind.BUFFERED_EVENT:
             state.buffered[int(key)] = row
             state.buffered_bytes += len(row)
+        elif kind is ItemKind.STARTED:
+            state.started = row
         else:
             state.signal_requests[key] = None
     state.changed.clear()

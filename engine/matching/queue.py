@@ -39,6 +39,20 @@ class Poller:
     has_left: bool = False
     is_dismissed: bool = False
     """Whether its worker said that it stops: nobody waits for it to come again."""
+    started_count: int = 0
+
+    def starting(self, request_id: str = "") -> PollerInfo:
+        """Who starts one more task; `request_id` repeats a start whose outcome is unknown.
+
+        Other starts have each their own: a task that was offered twice would be given twice if the
+        second start were taken for the first one repeated.
+        """
+        self.started_count += 1
+        if not request_id:
+            if self.started_count == 1:
+                return self.info
+            request_id = f"{self.info.request_id}.{self.started_count}"
+        return PollerInfo(self.info.identity, request_id, self.info.sticky)
 
     def give(self, answer: bytes) -> None:
         self.answers.append(answer)
@@ -48,7 +62,9 @@ class Poller:
 class Starter(Protocol):
     """Starts tasks at the shards of their runs."""
 
-    def start_now(self, queue: TaskQueue, poller: Poller, task: TaskRef) -> bool | None:
+    def start_now(
+        self, queue: TaskQueue, poller: Poller, info: PollerInfo, task: TaskRef
+    ) -> bool | None:
         """Decide the start and have it delivered to the poller as soon as it is durable.
 
         False: the task is gone. None: that needs more than this node's memory. Raises EngineError.
@@ -72,11 +88,13 @@ class TaskQueue:
         self._env = env
         self._starter = starter
         self._refill = refill
-        self._pollers: deque[Poller] = deque()
+        self._pollers: OrderedDict[Poller, None] = OrderedDict()
         self._tasks = Backlog()
         self._is_cut = False
         """Whether tasks were left out because too many wait; their shards know of them."""
         self._undelivered: deque[bytes] = deque()
+        self._unanswered: dict[TaskRef, str] = {}
+        """Request ids of starts that may have happened, of tasks that wait again."""
         self._seen: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     @property
@@ -108,11 +126,11 @@ class TaskQueue:
     def reserve(self) -> Poller | None:
         """Room for a task about to be started, with the poller whose turn it is."""
         while self._pollers:
-            poller = self._pollers.popleft()
+            poller, _ = self._pollers.popitem(last=False)
             if not poller.ready.done():
                 poller.room -= 1
                 if poller.room:
-                    self._pollers.append(poller)
+                    self._pollers[poller] = None
                 return poller
         return None
 
@@ -147,9 +165,14 @@ class TaskQueue:
         self.saw(info.identity)
         self.is_sticky = info.sticky
         poller = Poller(info, room, ready)
-        self._pollers.append(poller)
+        self._pollers[poller] = None
         self._match()
         return poller
+
+    def leave(self, poller: Poller) -> None:
+        """A poll ended: nothing is given to it any more."""
+        poller.has_left = True
+        self._pollers.pop(poller, None)
 
     def give_up(self, poller: Poller) -> None:
         """The client left: the tasks that the poller holds go to the next one."""
@@ -177,11 +200,13 @@ class TaskQueue:
                 poller.ready.set_exception(error)
         self._pollers.clear()
         self._tasks.clear()
+        self._unanswered.clear()
 
     def _release(self, poller: Poller) -> None:
         poller.room += 1
         if poller.room == 1 and not poller.ready.done():
-            self._pollers.appendleft(poller)
+            self._pollers[poller] = None
+            self._pollers.move_to_end(poller, last=False)
 
     def _match(self) -> None:
         while self._tasks or self._undelivered:
@@ -192,12 +217,13 @@ class TaskQueue:
                 self._hand_out(poller)
                 continue
             task = self._next_task()
+            info = poller.starting(self._unanswered.pop(task, ""))
             try:
-                is_started = self._starter.start_now(self, poller, task)
+                is_started = self._starter.start_now(self, poller, info, task)
             except EngineError:
                 is_started = None
             if is_started is None:
-                self._env.spawn("start_task", self._begin(poller, task))
+                self._env.spawn("start_task", self._begin(poller, info, task))
             elif not is_started:
                 self._release(poller)
 
@@ -208,10 +234,11 @@ class TaskQueue:
             poller.room -= 1
             poller.give(self._undelivered.popleft())
 
-    async def _begin(self, poller: Poller, task: TaskRef) -> None:
+    async def _begin(self, poller: Poller, info: PollerInfo, task: TaskRef) -> None:
         try:
-            response = await self._starter.start(task, poller.info)
+            response = await self._starter.start(task, info)
         except Exception:
+            self._unanswered.setdefault(task, info.request_id)
             self._tasks.add(task, first=True)
             # At once again would spin while the shard of the run moves.
             self._env.call_later(RESTART_SECONDS, lambda: self.give_back(poller))
@@ -247,7 +274,7 @@ async def poll(
     finally:
         timer.cancel()
         for queue, poller in pollers:
-            poller.has_left = True
+            queue.leave(poller)
             if not poller.is_dismissed:
                 queue.saw(info.identity)
     return [poller.answers for _, poller in pollers]

@@ -6,7 +6,7 @@ specification. A store never interprets what it keeps, except the columns it is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple, Protocol
@@ -29,6 +29,7 @@ class ItemKind(IntEnum):
     TIMER = 2
     BUFFERED_EVENT = 3
     SIGNAL_REQUEST = 4
+    STARTED = 5
 
 
 class HistoryBatch(NamedTuple):
@@ -66,6 +67,7 @@ class ShardWrite:
     """What one shard has ready: fenced by `epoch`, up to and including `sequence`.
 
     `facts` are the metering facts of this commit, folded into one row (shard, sequence).
+    `traces` are those that it is a part of, for who collects traces; a store keeps none.
     """
 
     shard_id: int
@@ -73,6 +75,7 @@ class ShardWrite:
     sequence: int
     runs: list[RunWrite]
     facts: bytes | None = None
+    traces: Collection[str] = ()
 
 
 class StoredRun(NamedTuple):

@@ -25,7 +25,9 @@ def execution_info(row: VisibilityRow) -> WorkflowExecutionInfo:
     set_timestamp(info.execution_time, row.execution_at_ns)
     if row.close_at_ns is not None:
         set_timestamp(info.close_time, row.close_at_ns)
-        info.execution_duration.CopyFrom(to_duration(row.close_at_ns - row.execution_at_ns))
+        # A run that ended in its backoff did not execute at all.
+        duration_ns = max(0, row.close_at_ns - row.execution_at_ns)
+        info.execution_duration.CopyFrom(to_duration(duration_ns))
     if row.parent_workflow_id:
         info.parent_execution.workflow_id = row.parent_workflow_id
         info.parent_execution.run_id = row.parent_run_id or ""

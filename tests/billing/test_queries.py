@@ -54,6 +54,42 @@ async def test_the_month_is_shown_by_namespace_action_type_and_day(
     assert month.by_day == (Share("2026-03-01", 2, cost[2]), Share("2026-03-10", 4, cost[4]))
 
 
+async def test_a_row_and_a_column_of_the_month_are_the_sums_of_their_cells(
+    database: Database, cell: Cell
+) -> None:
+    """In cost too, to the last step, where tiers make the price of an Action a fraction."""
+    facts = [
+        started(MONTH_HOUR, 6 * MILLION + 1),
+        started(NOW_HOUR, 7, "acme-2"),
+        timer(NOW_HOUR, 5, "acme-1"),
+        timer(NOW_HOUR, MILLION),
+    ]
+    await collect(database, cell, facts)
+    async with database.reading() as session:
+        month = await month_to_date(session, "acme", NOW, Plan.BUSINESS)
+    assert [(each.namespace_id, each.action, each.actions) for each in month.cells] == [
+        ("acme-1", "start_timer", 5),
+        ("acme-1", "start_workflow", 6 * MILLION + 1),
+        ("acme-2", "start_timer", MILLION),
+        ("acme-2", "start_workflow", 7),
+    ]
+    assert sum(each.cost for each in month.cells) == cost_of(
+        month.actions, price_list(Plan.BUSINESS, NOW.date())
+    )
+    for share in month.by_namespace:
+        row = [each for each in month.cells if each.namespace_id == share.key]
+        assert share == Share(share.key, sum(c.actions for c in row), _sum(c.cost for c in row))
+    for share in month.by_action:
+        column = [each for each in month.cells if each.action == share.key]
+        assert share == Share(
+            share.key, sum(c.actions for c in column), _sum(c.cost for c in column)
+        )
+
+
+def _sum(costs: Iterable[Decimal]) -> Decimal:
+    return sum(costs, Decimal(0))
+
+
 async def test_the_month_begins_with_its_first_hour_and_ends_with_the_present_one(
     database: Database, cell: Cell
 ) -> None:

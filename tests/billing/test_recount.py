@@ -16,6 +16,7 @@ from temporalio.api.command.v1 import (
     Command,
     CompleteWorkflowExecutionCommandAttributes,
     ContinueAsNewWorkflowExecutionCommandAttributes,
+    FailWorkflowExecutionCommandAttributes,
     RecordMarkerCommandAttributes,
     ScheduleActivityTaskCommandAttributes,
     StartTimerCommandAttributes,
@@ -25,6 +26,7 @@ from temporalio.api.common.v1 import (
     ActivityType,
     MeteringMetadata,
     Payload,
+    RetryPolicy,
     SearchAttributes,
     WorkflowType,
 )
@@ -96,6 +98,11 @@ CLOSING = (
         complete_workflow_execution_command_attributes=CompleteWorkflowExecutionCommandAttributes()
     ),
     Command(
+        fail_workflow_execution_command_attributes=FailWorkflowExecutionCommandAttributes(
+            failure=Failure(message="out of stock")
+        )
+    ),
+    Command(
         continue_as_new_workflow_execution_command_attributes=(
             ContinueAsNewWorkflowExecutionCommandAttributes(task_queue=TaskQueue(name="more"))
         )
@@ -123,16 +130,26 @@ class OneWorkflowId(RuleBasedStateMachine):
 
     @initialize()
     def start_first(self) -> None:
-        self.start(signaled=False, delay_seconds=0)
+        self.start(signaled=False, delay_seconds=0, cron_schedule="", attempts=1)
 
-    @rule(signaled=st.booleans(), delay_seconds=st.sampled_from([0, AN_HOUR]))
+    @rule(
+        signaled=st.booleans(),
+        delay_seconds=st.sampled_from([0, AN_HOUR]),
+        cron_schedule=st.sampled_from(["", "@hourly", "@every 1s"]),
+        attempts=st.integers(0, 3),
+    )
     @precondition(lambda self: not self.is_open())
-    def start(self, signaled: bool, delay_seconds: int) -> None:
+    def start(self, signaled: bool, delay_seconds: int, cron_schedule: str, attempts: int) -> None:
         request = StartWorkflowExecutionRequest(
             workflow_type=WorkflowType(name="Order"), task_queue=TaskQueue(name="orders")
         )
-        if delay_seconds:
+        if cron_schedule:
+            request.cron_schedule = cron_schedule
+        elif delay_seconds:
             request.workflow_start_delay.FromSeconds(delay_seconds)
+        if attempts:
+            request.retry_policy.CopyFrom(RetryPolicy(maximum_attempts=attempts))
+        request.workflow_run_timeout.FromSeconds(24 * AN_HOUR)
 
         def decide(t: Transition) -> None:
             if signaled:

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import temporalio.api.workflowservice.v1 as w
+from temporalio.api.common.v1 import RetryPolicy
 from temporalio.api.enums.v1 import IndexedValueType, QueryResultType
 
 from api.transports.json_codec import JsonCodec
@@ -30,6 +31,7 @@ from tests.engine.cell import (
     Cell,
     complete_workflow,
     continue_as_new,
+    fail_workflow,
     in_cell,
     record_marker,
     schedule_activity,
@@ -38,6 +40,7 @@ from tests.engine.cell import (
     text,
     upsert_search_attribute,
 )
+from tests.engine.chain import due
 
 MINUTE = timedelta(minutes=1)
 NAMESPACE = "shop.acme"
@@ -102,6 +105,7 @@ async def test_everything_a_cell_meters_is_found_again_in_what_it_shows(cell: Ce
     await run_order_1(cell)
     await cell.crash_and_restart()
     await run_others(cell)
+    await run_chain(cell)
     usage = await Door(cell).usage()
     assert {key.action for key in usage} == {action.name for action in ACTIONS}
     assert len({key.hour for key in usage}) > 1
@@ -161,6 +165,16 @@ async def run_others(cell: Cell) -> None:
     await signal_with_start(cell, "order-3")
     await cell.start("order-5")
     await cell.terminate("order-5")
+
+
+async def run_chain(cell: Cell) -> None:
+    """A cron workflow, one of whose runs is tried again; a signal comes before its next run."""
+    await cell.start("order-6", cron_schedule="@hourly", retry_policy=RetryPolicy())
+    await due(cell, fail_workflow())
+    await due(cell, complete_workflow())
+    await cell.signal("hurry", "order-6")
+    await due(cell, complete_workflow())
+    await cell.terminate("order-6")
 
 
 async def attempt_activity(cell: Cell) -> None:

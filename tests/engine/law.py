@@ -17,7 +17,15 @@ from engine.persistence.protocols import RunKey, Store
 from engine.visibility.query import VisibilityQuery
 
 EVENT_ID_MAX = 1 << 40
-ROWS = ("activities", "activity_ids", "timers", "buffered", "buffered_bytes", "signal_requests")
+ROWS = (
+    "activities",
+    "activity_ids",
+    "timers",
+    "buffered",
+    "buffered_bytes",
+    "signal_requests",
+    "started",
+)
 
 
 async def check_law(store: Store, namespace_id: str) -> int:
@@ -43,6 +51,7 @@ async def check_law(store: Store, namespace_id: str) -> int:
         assert _timeless(told) == _timeless(held)
         assert told.timers == held.timers
         assert told.activity_ids == held.activity_ids
+        assert told.started == held.started
     return len(rows)
 
 

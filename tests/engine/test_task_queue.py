@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.errors import Unavailable
+from engine.limits import POLLER_SEEN_SECONDS_MAX
 from engine.matching.queue import Poller, TaskQueue, poll
 from engine.matching.task import PollerInfo, QueueKey, TaskRef
 from tests.simulation.env import SimEnv
@@ -33,16 +34,27 @@ class Matched:
             QueueKey("namespace", "orders", "workflow"), self.env, self, lambda key: None
         )
         self.gone: set[str] = set()
+        self.elsewhere: list[str] = []
+        """What is started at another node, as often as it stands here: nobody learns whether."""
         self.started: list[tuple[Poller, bytes]] = []
+        self.asked: list[str] = []
+        """The request ids of all starts."""
 
-    def start_now(self, queue: TaskQueue, poller: Poller, task: TaskRef) -> bool | None:
+    def start_now(
+        self, queue: TaskQueue, poller: Poller, info: PollerInfo, task: TaskRef
+    ) -> bool | None:
+        if task.workflow_id in self.elsewhere:
+            return None
+        self.asked.append(info.request_id)
         if task.workflow_id in self.gone:
             return False
         self.started.append((poller, task.workflow_id.encode()))
         return True
 
     async def start(self, task: TaskRef, poller: PollerInfo) -> bytes:
-        raise AssertionError("every start is decided at once")
+        self.asked.append(poller.request_id)
+        self.elsewhere.remove(task.workflow_id)
+        raise Unavailable
 
     def commit(self, count: int | None = None) -> None:
         """Make the first `count` starts durable, or all."""
@@ -163,3 +175,39 @@ async def test_a_queue_that_moves_tells_its_polls(m: Matched) -> None:
     m.queue.close(Unavailable())
     with pytest.raises(Unavailable):
         await polled
+
+
+@in_queue
+async def test_a_poll_starts_each_task_under_its_own_request_id(m: Matched) -> None:
+    polled = await m.waiting(3)
+    for name in "aab":
+        m.queue.offer(task(name))
+    m.commit()
+    await polled
+    assert len(set(m.asked)) == 3
+
+
+@in_queue
+async def test_a_start_of_unknown_outcome_is_repeated_under_its_request_id(m: Matched) -> None:
+    m.elsewhere = ["b", "b"]
+    polled = await m.waiting(2)
+    m.queue.offer(task("a"))
+    m.queue.offer(task("b"))
+    m.commit()
+    assert await polled == [b"a"]
+    following = await m.waiting(1)
+    await asyncio.sleep(1)
+    m.commit()
+    assert await following == [b"b"]
+    assert len(m.asked) == 4
+    assert len(set(m.asked)) == 2
+
+
+@in_queue
+async def test_a_queue_keeps_nothing_of_polls_that_ended(m: Matched) -> None:
+    assert await m.poll(2) == []
+    left = await m.waiting(2)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    await asyncio.sleep(POLLER_SEEN_SECONDS_MAX + 1)
+    assert m.queue.is_idle

@@ -11,6 +11,7 @@ from typing import Any
 import temporalio.api.workflowservice.v1 as w
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.command.v1 import Command
+from temporalio.api.common.v1 import RetryPolicy
 
 from engine.errors import InvalidArgument, NotFound, WorkflowAlreadyStarted
 from engine.history.state import RunState
@@ -93,7 +94,12 @@ class Walk:
 
     async def start(self) -> None:
         seconds = self._rng.choice((0, 20, 60))
-        await self._cell.start(workflow_run_timeout=Duration(seconds=seconds))
+        fields: dict[str, Any] = {"workflow_run_timeout": Duration(seconds=seconds)}
+        if self._rng.random() < 0.5:
+            fields["retry_policy"] = RetryPolicy(maximum_attempts=self._rng.randrange(4))
+        if self._rng.random() < 0.3:
+            fields["cron_schedule"] = "@every 20s"
+        await self._cell.start(**fields)
 
     async def signal(self) -> None:
         await self._cell.signal("paid", request_id=f"payment-{self._rng.randrange(20)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from perdure.exceptions import (
     ActivityError,
     ApplicationError,
     CancelledError,
+    RPCError,
+    RPCStatusCode,
     TerminatedError,
     WorkflowAlreadyStartedError,
     WorkflowFailureError,
@@ -127,7 +130,33 @@ class Patient:
         return "not cancelled"
 
 
-WORKFLOWS = [Climb, Fall, Collection, Countdown, Patient]
+@workflow.defn
+class Insistent:
+    """Fails until its last attempt, and tells what it was told each time."""
+
+    @workflow.run
+    async def run(self, attempts: int) -> list[str]:
+        info, failure = workflow.info(), workflow.get_last_failure()
+        if info.attempt < attempts:
+            raise ApplicationError(f"attempt {info.attempt}")
+        assert isinstance(failure, ApplicationError)
+        return [failure.message, info.first_execution_run_id]
+
+
+@workflow.defn
+class Report:
+    """Goes on from the last result; the second report takes until it is cancelled."""
+
+    @workflow.run
+    async def run(self) -> int:
+        if not workflow.has_last_completion_result():
+            return 1
+        workflow.upsert_memo({"last": workflow.get_last_completion_result(int)})
+        await workflow.sleep(LONG)
+        return 0
+
+
+WORKFLOWS = [Climb, Fall, Collection, Countdown, Patient, Insistent, Report]
 ACTIVITIES: list[Callable[..., object]] = [stumble, refuse, linger, clean_up]
 
 
@@ -207,6 +236,48 @@ async def test_a_chain_of_runs_has_one_result(client: Client) -> None:
         *[WorkflowExecutionStatus.CONTINUED_AS_NEW] * 3,
     ]
     assert runs[-1].run_id == handle.first_execution_run_id
+
+
+async def test_a_failed_workflow_is_tried_again_by_its_policy(client: Client) -> None:
+    handle = await client.start_workflow(
+        Insistent.run, 3, id="insistent", task_queue=QUEUE, retry_policy=AT_ONCE
+    )
+    assert await handle.result() == ["attempt 2", handle.first_execution_run_id]
+    first = client.get_workflow_handle("insistent", run_id=handle.first_execution_run_id)
+    with pytest.raises(WorkflowFailureError) as caught:
+        await first.result(follow_runs=False)
+    assert isinstance(caught.value.cause, ApplicationError)
+    assert caught.value.cause.message == "attempt 1"
+
+
+async def test_a_cron_workflow_has_the_last_result_and_ends_when_it_is_cancelled(
+    client: Client,
+) -> None:
+    handle = await client.start_workflow(
+        Report.run, id="report", task_queue=QUEUE, cron_schedule="@every 1s"
+    )
+    first = client.get_workflow_handle("report", run_id=handle.first_execution_run_id)
+    assert await first.result(follow_runs=False) == 1
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as caught:
+        await handle.result()
+    assert isinstance(caught.value.cause, CancelledError)
+    assert await (await handle.describe()).memo() == {"last": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"cron_schedule": "61 * * * *"}, "cron_schedule '61 .* is not between 0 and 59; write"),
+        ({"retry_policy": RetryPolicy(maximum_attempts=-1)}, "retry_policy: maximum_attempts must"),
+    ],
+)
+async def test_a_start_with_a_bad_option_says_which(
+    client: Client, options: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(RPCError, match=why) as refused:
+        await client.start_workflow(Report.run, id="bad", task_queue=QUEUE, **options)
+    assert refused.value.status is RPCStatusCode.INVALID_ARGUMENT
 
 
 @pytest.mark.allow_log("activity_failed")

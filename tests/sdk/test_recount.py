@@ -63,7 +63,12 @@ def key(action: str, hour: int = HOUR) -> Key:
     ("events", "counts", "actions"),
     [
         ([started(), TASK_SCHEDULED], {}, {"start_workflow": 1}),
-        ([started(attempt=2), TASK_SCHEDULED], {}, {}),
+        ([started(initiator="CONTINUE_AS_NEW_INITIATOR_RETRY", attempt=2)], {}, {}),
+        (
+            [started(initiator="CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE"), SIGNALED],
+            {},
+            {"start_workflow": 1, "signal_workflow": 1},
+        ),
         (
             [started(initiator="CONTINUE_AS_NEW_INITIATOR_WORKFLOW"), SIGNALED],
             {},

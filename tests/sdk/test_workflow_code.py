@@ -228,6 +228,31 @@ def test_continue_as_new_carries_options_memo_and_attributes_on(story: Stories) 
 
 
 @workflow.defn
+class Report:
+    @workflow.run
+    async def run(self) -> list[Any]:
+        info, failure = workflow.info(), workflow.get_last_failure()
+        has_last = workflow.has_last_completion_result()
+        last = workflow.get_last_completion_result(dict[str, int])
+        return [info.attempt, info.cron_schedule, has_last, last, failure and str(failure)]
+
+
+def test_a_next_run_knows_its_attempt_the_last_result_and_the_last_failure(story: Stories) -> None:
+    first = story(Report)
+    assert first.result(first.turn()) == [1, None, False, None, None]
+    result = first.converter.payload_converter.to_payloads([{"rows": 7}])
+    following = story(
+        Report,
+        attempt=2,
+        cronSchedule="@daily",
+        lastCompletionResult=result,
+        continuedFailure={"message": "no paper", "applicationFailureInfo": {"type": "Printer"}},
+    )
+    expected = [2, "@daily", True, {"rows": 7}, "Printer: no paper"]
+    assert following.result(following.turn()) == expected
+
+
+@workflow.defn
 class Guarded:
     @workflow.run
     async def run(self) -> list[Any]:

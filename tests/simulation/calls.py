@@ -7,15 +7,17 @@ import random
 import zlib
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast
+from typing import Literal, Protocol, TypeVar, cast
 
 import temporalio.api.workflowservice.v1 as workflowservice
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.history.v1 import HistoryEvent
 
+from api.complete_tasks import offering_complete_tasks
 from engine.call import Call
 from engine.errors import EngineError
+from engine.node import Node
 from engine.persistence.protocols import RunKey
 from engine.protocol import cell_pb2, tasks_pb2
 from tests.simulation.cluster import Cluster
@@ -42,6 +44,16 @@ class Namespace:
     name: str
 
 
+class Bundle(Protocol):
+    """Carries calls of some methods together, in one call of another."""
+
+    def takes(self, method: str) -> bool:
+        """Whether calls of `method` go with it."""
+
+    async def carry(self, operation: Operation) -> None:
+        """Return when the outcome of the operation is noted."""
+
+
 class Caller:
     """Calls the cell for one client or worker and writes every attempt into the record."""
 
@@ -50,6 +62,7 @@ class Caller:
         self.record = cluster.record
         self.name = name
         self.rng = random.Random(f"{cluster.swarm.seed}/{name}")
+        self.bundle: Bundle | None = None
         self._identity_count = 0
 
     def identity(self) -> str:
@@ -69,51 +82,55 @@ class Caller:
         seconds: float = CALL_SECONDS,
     ) -> Operation:
         """One try of `method`, at `node` or a random one."""
-        record = self.record
-        name = method.rpartition(".")[2]
         operation = Operation(
-            method=name,
+            method=method.rpartition(".")[2],
             namespace=namespace.name,
             identity=identity,
             request=request,
-            invoked=record.tick(),
+            invoked=self.record.tick(),
             invoked_at=self.cluster.loop.time(),
             task=task,
         )
-        record.operations.append(operation)
-        encoded = request.SerializeToString()
+        self.record.operations.append(operation)
+        if self.bundle is not None and self.bundle.takes(method):
+            await self.bundle.carry(operation)
+            return operation
         path = method if "." in method else f"{WORKFLOW_SERVICE}.{method}"
         call = Call(namespace.id, namespace.name, self.name, seconds)
+        await self._send(operation, path, call, node or self.rng.choice(self.cluster.names))
+        return operation
 
-        def work(server: object) -> Awaitable[bytes]:
-            return server.call(path, encoded, call)  # type: ignore[attr-defined, no-any-return]
+    async def _send(self, operation: Operation, path: str, call: Call, target: str) -> None:
+        encoded = operation.request.SerializeToString()
+        name, seconds = operation.method, call.timeout_seconds
 
-        target = node or self.rng.choice(self.cluster.names)
+        def work(server: Node) -> Awaitable[bytes]:
+            return offering_complete_tasks(server.call)(path, encoded, call)
+
         try:
             answer = await self.cluster.net.call(CLIENTS, target, work, seconds + GRACE_SECONDS)
         except Lost as error:
             operation.error = f"Lost: {error}"
         except EngineError as error:
-            self._note_refusal(operation, error)
+            self.note_refusal(operation, type(error).__name__, str(error))
         except Exception as error:
             operation.error = f"{type(error).__name__}: {error}"
-            record.findings.append(Finding("errors", f"{name} raised {error!r}"))
+            self.record.findings.append(Finding("errors", f"{name} raised {error!r}"))
         else:
             operation.outcome = "ok"
             operation.response = RESPONSES[name].FromString(answer)
-        operation.returned = record.tick()
+        operation.returned = self.record.tick()
         operation.returned_at = self.cluster.loop.time()
-        return operation
 
-    def _note_refusal(self, operation: Operation, error: EngineError) -> None:
-        kind = type(error).__name__
-        operation.error = f"{kind}: {error}"
+    def note_refusal(self, operation: Operation, kind: str, text: str) -> None:
+        """Notes an error of the cell as the outcome; some errors leave it unknown."""
+        operation.error = f"{kind}: {text}"
         operation.outcome = "unknown" if kind in UNKNOWN_ERRORS else "refused"
         # A run that the store refuses twice is parked, which is said as an error of the cell.
         is_parked = self.cluster.buggify.counts.get("commit.rejected")
         if kind in BUG_ERRORS and not is_parked:
-            text = f"{operation.method} of {operation.identity}: {operation.error}"
-            self.record.findings.append(Finding("errors", text))
+            found = f"{operation.method} of {operation.identity}: {operation.error}"
+            self.record.findings.append(Finding("errors", found))
 
     async def insist(
         self,

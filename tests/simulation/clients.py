@@ -19,6 +19,7 @@ from temporalio.api.workflowservice.v1 import (
     SignalWithStartWorkflowExecutionRequest,
     SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest,
+    StartWorkflowExecutionResponse,
     TerminateWorkflowExecutionRequest,
 )
 
@@ -26,6 +27,7 @@ from tests.simulation.calls import Caller, Namespace, answer_of
 from tests.simulation.cluster import Cluster
 from tests.simulation.history_log import Operation
 from tests.simulation.programs import draw_program, duration, payloads
+from tests.simulation.workers import WorkflowWorker
 
 TASK_QUEUE_COUNT = 2
 WORKFLOW_TASK_SECONDS = 3.0
@@ -50,8 +52,16 @@ OPERATIONS: dict[str, tuple[str, int]] = {
 class Client:
     """One client, doing one thing after another; so its own calls have an order."""
 
-    def __init__(self, cluster: Cluster, name: str, namespaces: Sequence[Namespace]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        name: str,
+        namespaces: Sequence[Namespace],
+        workers: Sequence[WorkflowWorker],
+    ) -> None:
         self.caller = Caller(cluster, name)
+        self.workers = workers
+        self._eager: list[asyncio.Task[None]] = []
         self.swarm = cluster.swarm
         self.buggify = cluster.buggify
         self.rng = self.caller.rng
@@ -90,7 +100,11 @@ class Client:
         if "policies" in self.swarm.features:
             self._draw_policies(request)
         self._describe_run(request, namespace)
+        if "eager" in self.swarm.features:
+            request.request_eager_execution = self.rng.random() < 0.5
         operation = await self._send("StartWorkflowExecution", request, namespace)
+        if operation.outcome == "ok":
+            self._run_eagerly(request, answer_of(operation, StartWorkflowExecutionResponse))
         other = self.rng.choice(self.namespaces)
         if other != namespace and self.buggify("client.same_request_id"):
             # Request ids belong to their namespace: the other one has never seen this.
@@ -99,6 +113,18 @@ class Client:
             again.namespace = other.name
             await self._send("StartWorkflowExecution", again, other)
         return operation
+
+    def _run_eagerly(
+        self, request: StartWorkflowExecutionRequest, answer: StartWorkflowExecutionResponse
+    ) -> None:
+        """Gives the task that came with a start to a worker, as if it were in this process."""
+        if not answer.eager_workflow_task.task_token:
+            return
+        self.caller.record.sometimes["a workflow task came with its start"] += 1
+        place = (request.namespace, request.task_queue.name)
+        near = [w for w in self.workers if (w.namespace.name, w.queue) == place]
+        work = self.rng.choice(near).run(answer.eager_workflow_task)
+        self._eager.append(self.caller.cluster.loop.create_task(work, name=self.caller.name))
 
     async def signal_with_start(self) -> None:
         namespace = self.rng.choice(self.namespaces)

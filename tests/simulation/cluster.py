@@ -19,6 +19,7 @@ from tests.simulation.swarm import Buggify, Swarm
 
 RESTART_SECONDS_MAX = 6.0
 START_RETRY_SECONDS = 0.5
+JUMP_SECONDS = 3600.0
 
 
 class Server(PeerServer, Protocol):
@@ -39,7 +40,7 @@ class Cluster:
     ) -> None:
         self.loop = loop
         self.swarm = swarm
-        self.record = Record()
+        self.record = Record(skew_seconds_max=swarm.skew_seconds_max)
         self.buggify = Buggify(swarm)
         self.rng = random.Random(f"{swarm.seed}/world")
         self.net = SimNet(
@@ -57,6 +58,7 @@ class Cluster:
         )
         self.names = tuple(f"node-{number}" for number in range(swarm.node_count))
         self.hosts: dict[str, Host] = {}
+        self.envs: dict[str, SimEnv] = {}
         self._lives = 0
         self._factory = factory
         self._store = store
@@ -74,6 +76,7 @@ class Cluster:
             skew_seconds=self.rng.uniform(-skew, skew),
             drift=self.rng.uniform(-1, 1) * self.swarm.drift_max,
         )
+        self.envs[name] = env
         store = self._store(self.disk, host)
         server = host.run(self._factory, name, env, store, SimPeer(self.net, host))
         host.run(self._spawn, self._live(host, server), f"{name}/start")
@@ -170,3 +173,8 @@ class Cluster:
 
     def _full(self, name: str) -> None:
         self.disk.full_until = self.loop.time() + self.rng.uniform(0.5, 5)
+
+    def _jump(self, name: str) -> None:
+        """Sets the wall clock of `name` an hour forward or back; its next life starts right."""
+        self.envs[name].jump(self.rng.choice((-JUMP_SECONDS, JUMP_SECONDS)))
+        self.record.sometimes["a wall clock jumped"] += 1

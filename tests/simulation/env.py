@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from engine.env.system import SlewedClock
 from tests.simulation.loop import Host, SimLoop
 
 START_NS = 1_767_229_170_000_000_000
@@ -23,7 +24,8 @@ def true_now_ns(loop: SimLoop) -> int:
 class SimEnv:
     """`Env` of one life of a host: wall time is off by `skew_seconds` and runs `drift` too fast.
 
-    The clock never goes back within a life; the next life may start with a smaller skew.
+    It is read through the clock of the product. The wall clock may `jump` during a life; the next
+    life starts with another skew and without the jump.
     """
 
     def __init__(
@@ -34,9 +36,20 @@ class SimEnv:
         self._rng = rng
         self._start_ns = START_NS + int(skew_seconds * NANOSECONDS)
         self._ns_per_second = NANOSECONDS * (1 + drift)
+        self._clock = SlewedClock(self._wall_ns, self._monotonic_ns)
 
     def now_ns(self) -> int:
+        return self._clock.now_ns()
+
+    def jump(self, seconds: float) -> None:
+        """From now on the machine's wall clock shows so much more."""
+        self._start_ns += int(seconds * NANOSECONDS)
+
+    def _wall_ns(self) -> int:
         return self._start_ns + int(self._loop.time() * self._ns_per_second)
+
+    def _monotonic_ns(self) -> int:
+        return int(self._loop.time() * NANOSECONDS)
 
     def monotonic(self) -> float:
         return self._loop.time()

@@ -128,8 +128,10 @@ class Record:
     namespaces: dict[str, str] = field(default_factory=dict)
     """Namespace id by name."""
     sometimes: Counter[str] = field(default_factory=Counter)
-    healed: bool = False
-    """Whether the seed got as far as its liveness phase."""
+    healed_at: float | None = None
+    """When nothing went wrong any more; None where the seed did not get so far."""
+    skew_seconds_max: float = 0.0
+    """How wrong the clock of a node may be when it starts."""
     _last_order: int = 0
     _written: dict[RunKey, list[WrittenEvent]] | None = None
 

@@ -32,7 +32,8 @@ class SimNet:
     """Carries calls between named hosts.
 
     Links are one-way: (source, target) in `cut` loses everything, `clogged` holds it back until
-    a virtual time. A call to a dead host fails at once, a call whose host dies under it too.
+    a virtual time. A call to a dead host fails at once, a call whose host dies under it too. A call
+    reaches the life of the host that it was sent to, or none, as on a connection.
     """
 
     def __init__(
@@ -68,10 +69,20 @@ class SimNet:
         # another copy of it came later.
         copies = 2 if source != CLIENTS and self._buggify("link.duplicate") else 1
         tasks: list[asyncio.Task[None]] = []
+        life, server = self._servers.get(target, (None, None))
+
+        def arrive() -> None:
+            if life is None or not life.alive:
+                self._reply(target, source, answer, None, Lost("connection refused"))
+                return
+            self._served[life][answer] = None
+            serving = self._serve(life, source, lambda: work(server), answer)
+            tasks.append(life.run(self._start, serving, f"{target}<{source}"))
+
         for _ in range(copies):
             delay = self._transit(source, target)
             if delay is not None:
-                self._loop.outside(delay, self._arrive, source, target, work, answer, tasks)
+                self._loop.outside(delay, arrive)
         expiry = self._loop.call_later(timeout_seconds, settle, answer, None, Lost("timeout"))
         try:
             return await answer
@@ -84,22 +95,6 @@ class SimNet:
         for task in tasks:
             if not task.done() and (source, target) not in self.cut and self._rng.random() < 0.5:
                 self._loop.outside(self._latency(), task.cancel)
-
-    def _arrive(
-        self,
-        source: str,
-        target: str,
-        work: Work[T],
-        answer: asyncio.Future[T],
-        tasks: list[asyncio.Task[None]],
-    ) -> None:
-        host, server = self._servers.get(target, (None, None))
-        if host is None or not host.alive:
-            self._reply(target, source, answer, None, Lost("connection refused"))
-            return
-        self._served[host][answer] = None
-        serving = self._serve(host, source, lambda: work(server), answer)
-        tasks.append(host.run(self._start, serving, f"{target}<{source}"))
 
     def _start(self, serving: Any, name: str) -> asyncio.Task[None]:
         return self._loop.create_task(serving, name=name)

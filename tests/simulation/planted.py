@@ -14,8 +14,10 @@ from msgspec.structs import replace as replace_struct
 from engine import handlers
 from engine.cell.loaded_run import LoadedRun
 from engine.cell.shard import Shard
+from engine.env.system import SlewedClock
 from engine.handlers import started_task
 from engine.history.state import Activity, RunState, Timer
+from engine.matching.queue import Poller
 from engine.metering.facts import FactKind
 from engine.tokens import ActivityTaskToken
 from tests.simulation import bugs
@@ -85,6 +87,14 @@ def _timer_early(monkeypatch: pytest.MonkeyPatch) -> None:
         put_timer(state, replace_struct(timer, due_at_ns=timer.due_at_ns - MILLISECOND_NS))
 
     monkeypatch.setattr(RunState, "put_timer", put_early)
+
+
+def _clock_follows_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SlewedClock, "now_ns", lambda clock: clock._wall_ns())
+
+
+def _starts_are_confused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Poller, "starting", lambda poller, request_id="": poller.info)
 
 
 def _stale_attempt_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +178,12 @@ BUGS = (
     ),
     Bug("timer 1 ms early", frozenset({"I19"}), plant=_timer_early),
     Bug(
+        "a jump of the wall clock followed",
+        frozenset({"I20"}),
+        plant=_clock_follows_jumps,
+        nemeses=("jump",),
+    ),
+    Bug(
         "timer lost on takeover",
         frozenset({"I28"}),
         store=bugs.TimersLostOnTakeover,
@@ -185,6 +201,14 @@ BUGS = (
         plant=_stale_attempt_accepted,
         features=("activities",),
         sites=("task.slow", "task.vanish"),
+    ),
+    Bug(
+        "a task offered twice given twice to one poll",
+        frozenset({"I8"}),
+        plant=_starts_are_confused,
+        features=("activities", "batches"),
+        sites=("link.slow",),
+        nemeses=("crash", "full"),
     ),
     Bug(
         "a buffered signal dropped",

@@ -38,6 +38,8 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     beats: int = 0
     attempts: int = 0
     """The most attempts of an activity; 0 means as many as it takes."""
+    eager: bool = False
+    """Whether activities ask to be started by the worker that scheduled them."""
 
 
 class Program(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -61,11 +63,14 @@ def draw_program(rng: random.Random, features: Iterable[str]) -> Program:
         "activities", "attributes", "canceled_activity", "continue", "markers", "signals",
     )  # fmt: skip
     kinds += [kind for kind in allowed if kind in features]
-    steps = [_draw_step(rng, rng.choice(kinds)) for _ in range(rng.randint(1, STEP_COUNT_MAX))]
+    steps = [
+        _draw_step(rng, rng.choice(kinds), may_be_eager="eager" in features)
+        for _ in range(rng.randint(1, STEP_COUNT_MAX))
+    ]
     return Program(steps, fails=rng.random() < 0.1)
 
 
-def _draw_step(rng: random.Random, kind: StepKind) -> Step:
+def _draw_step(rng: random.Random, kind: StepKind, *, may_be_eager: bool) -> Step:
     return Step(
         kind=kind,
         seconds=round(rng.choice((0.05, 0.5, 2.0, 8.0, 25.0)) * (0.5 + rng.random()), 3),
@@ -73,6 +78,7 @@ def _draw_step(rng: random.Random, kind: StepKind) -> Step:
         failures=rng.choice((0, 0, 1, 3)),
         beats=rng.choice((0, 0, 1, 3)),
         attempts=rng.choice((0, 0, 1, 3)),
+        eager=may_be_eager and rng.random() < 0.5,
     )
 
 
@@ -211,6 +217,7 @@ class _Decision:
         a.retry_policy.initial_interval.CopyFrom(duration(0.2))
         a.retry_policy.maximum_interval.CopyFrom(duration(2.0))
         a.retry_policy.maximum_attempts = step.attempts
+        a.request_eager_execution = step.eager
 
     def _canceled_activity(self, index: int, step: Step) -> bool:
         """Starts an activity and asks for its cancellation when a timer fires."""

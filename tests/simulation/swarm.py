@@ -34,10 +34,11 @@ SITES: dict[str, float] = {
 """Places where something unlikely may happen, with its probability where the seed allows it."""
 
 SITE_ACTIVE_SHARE = 0.3
-NEMESES = ("crash", "pause", "partition", "clog", "spike", "full")
+NEMESES = ("crash", "pause", "partition", "clog", "spike", "full", "jump")
 FEATURES = (
-    "activities", "attributes", "cancels", "continue", "heartbeats", "markers", "policies",
-    "queries", "reads", "signal_with_start", "signals", "sticky", "terminates", "timers",
+    "activities", "attributes", "batches", "cancels", "continue", "eager", "heartbeats", "markers",
+    "policies", "queries", "reads", "signal_with_start", "signals", "sticky", "terminates",
+    "timers",
 )  # fmt: skip
 
 

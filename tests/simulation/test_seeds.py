@@ -23,7 +23,7 @@ KEPT = [
 CHUNK_SEED_COUNT = 20
 FAST_SEEDS = range(0, 200)
 CI_SEEDS = range(0, 1_000)
-DEEP_SEEDS = range(1_000, 11_000)
+DEEP_SEEDS = range(0, 10_000)
 DEEP_CHUNK_SEED_COUNT = 500
 BUG_SEED_COUNT_MAX = 40
 DETERMINISM_SEEDS = range(4)
@@ -39,6 +39,12 @@ RARE_STATES = (
     "the disk was full",
     "a link was cut",
     "a call was retried after Unavailable",
+    "a wall clock jumped",
+    "a workflow task came with its start",
+    "a workflow task came with an activity's end",
+    "an activity task came with a completion",
+    "several completions went in one call",
+    "several tasks came in one poll",
 )
 
 

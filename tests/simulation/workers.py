@@ -50,14 +50,18 @@ class BrokenHistory(Exception):
 
 
 class WorkflowWorker:
-    """Polls one queue, and its own sticky queue, for workflow tasks of one namespace."""
+    """Polls one queue, and its own sticky queue, for workflow tasks of one namespace.
 
-    def __init__(self, cluster: Cluster, name: str, namespace: Namespace, queue: str) -> None:
+    `activities` is the same process's worker for activities: it does the eager ones.
+    """
+
+    def __init__(self, cluster: Cluster, name: str, activities: ActivityWorker) -> None:
         self.caller = Caller(cluster, name)
         self.cluster = cluster
         self.buggify = cluster.buggify
-        self.namespace = namespace
-        self.queue = queue
+        self.namespace = activities.namespace
+        self.queue = activities.queue
+        self.activities = activities
         self.sticky = f"sticky-{name}" if "sticky" in cluster.swarm.features else ""
         self.cache: OrderedDict[str, list[HistoryEvent]] = OrderedDict()
 
@@ -77,10 +81,13 @@ class WorkflowWorker:
             if operation.outcome != "ok":
                 await asyncio.sleep(EMPTY_POLL_PAUSE_SECONDS)
                 continue
-            task: PollWorkflowTaskQueueResponse | None
-            task = answer_of(operation, PollWorkflowTaskQueueResponse)
-            while task is not None and task.task_token:
-                task = await self._run(task)
+            await self.run(answer_of(operation, PollWorkflowTaskQueueResponse))
+
+    async def run(self, task: PollWorkflowTaskQueueResponse) -> None:
+        """Does a task, if it is one, and those that come as answers to it."""
+        following: PollWorkflowTaskQueueResponse | None = task
+        while following is not None and following.task_token:
+            following = await self._run(following)
 
     async def _run(
         self, task: PollWorkflowTaskQueueResponse
@@ -197,6 +204,9 @@ class WorkflowWorker:
             self.cache.pop(task.workflow_execution.run_id, None)
             return None
         answer = answer_of(operation, RespondWorkflowTaskCompletedResponse)
+        for activity_task in answer.activity_tasks:
+            self.caller.record.sometimes["an activity task came with a completion"] += 1
+            self.activities.start(activity_task)
         if not answer.HasField("workflow_task"):
             return None
         return answer.workflow_task
@@ -229,6 +239,7 @@ class ActivityWorker:
         self.rng = self.caller.rng
         self.namespace = namespace
         self.queue = queue
+        self._started: list[asyncio.Task[None]] = []
 
     async def poll(self) -> None:
         """Takes tasks for ever."""
@@ -244,10 +255,19 @@ class ActivityWorker:
             if operation.outcome != "ok":
                 await asyncio.sleep(EMPTY_POLL_PAUSE_SECONDS)
                 continue
-            task = answer_of(operation, PollActivityTaskQueueResponse)
-            if task.task_token:
-                self.caller.got("activity", self._given(task))
-                await self._do(task)
+            await self.run(answer_of(operation, PollActivityTaskQueueResponse))
+
+    async def run(self, task: PollActivityTaskQueueResponse) -> None:
+        """Does a task, if it is one."""
+        if task.task_token:
+            self.caller.got("activity", self._given(task))
+            await self._do(task)
+
+    def start(self, task: PollActivityTaskQueueResponse) -> None:
+        """Does a task beside whatever else this worker does."""
+        self._started = [work for work in self._started if not work.done()]
+        work = self.caller.cluster.loop.create_task(self.run(task), name=self.caller.name)
+        self._started.append(work)
 
     def _given(self, task: PollActivityTaskQueueResponse) -> Task:
         """Which attempt it is."""

@@ -26,6 +26,7 @@ from engine.node import Node, NodeConfig
 from engine.peer import Peer
 from engine.persistence.protocols import RunKey, Store
 from engine.protocol.cell_pb2 import PutNamespaceRequest
+from tests.simulation.batches import BatchWorker
 from tests.simulation.calls import Caller, Namespace, answer_of
 from tests.simulation.clients import TASK_QUEUE_COUNT, Client, read_history
 from tests.simulation.cluster import Cluster
@@ -39,6 +40,7 @@ from tests.simulation.workers import ActivityWorker, WorkflowWorker
 NAMESPACES = (Namespace("namespace-a", "orders.acme"), Namespace("namespace-b", "orders.bolt"))
 LIVENESS_SECONDS = 240.0
 LOOK_SECONDS = 1.0
+BATCH_WORKER_SHARE = 0.7
 REJOIN_SECONDS = 10.0
 """How long a node may take to be part of the cell again; a lease lasts half of it."""
 
@@ -82,6 +84,7 @@ class World:
         self.record.namespaces = {space.name: space.id for space in self.namespaces}
         self.setup = Caller(self.cluster, "setup")
         self.pollers: list[asyncio.Task[None]] = []
+        self.workers: list[WorkflowWorker] = []
 
     def _make_node(self, name: str, env: Env, store: Store, peer: Peer) -> Node:
         key = random.Random(f"{self.swarm.seed}/key").randbytes(32)
@@ -95,11 +98,12 @@ class World:
         nemesis = self.loop.create_task(self.cluster.torment(), name="nemesis")
         async with asyncio.TaskGroup() as clients:
             for number in range(self.swarm.client_count):
-                client = Client(self.cluster, f"client-{number}", self.namespaces)
-                clients.create_task(client.live(), name=f"client-{number}")
+                name = f"client-{number}"
+                client = Client(self.cluster, name, self.namespaces, self.workers)
+                clients.create_task(client.live(), name=name)
         nemesis.cancel()
         self.cluster.heal()
-        self.record.healed = True
+        self.record.healed_at = self.loop.time()
         await self._settle()
         if not self.record.findings:
             await self._prove_life()
@@ -129,13 +133,18 @@ class World:
             for number in range(max(self.swarm.worker_count, TASK_QUEUE_COUNT)):
                 queue = queues[number] if number < TASK_QUEUE_COUNT else rng.choice(queues)
                 name = f"{space.id}-{number}"
-                workflows = WorkflowWorker(self.cluster, f"workflows-{name}", space, queue)
                 activities = ActivityWorker(self.cluster, f"activities-{name}", space, queue)
-                self._spawn(workflows.poll(sticky=False), f"poll-{name}")
+                workflows = WorkflowWorker(self.cluster, f"workflows-{name}", activities)
+                self.workers.append(workflows)
+                worker: WorkflowWorker | BatchWorker = workflows
+                if "batches" in self.swarm.features and rng.random() < BATCH_WORKER_SHARE:
+                    worker = BatchWorker(workflows, activities)
+                self._spawn(worker.poll(sticky=False), f"poll-{name}")
                 if workflows.sticky:
-                    self._spawn(workflows.poll(sticky=True), f"poll-sticky-{name}")
-                for slot in range(2):
-                    self._spawn(activities.poll(), f"poll-activities-{name}-{slot}")
+                    self._spawn(worker.poll(sticky=True), f"poll-sticky-{name}")
+                if worker is workflows:
+                    for slot in range(2):
+                        self._spawn(activities.poll(), f"poll-activities-{name}-{slot}")
 
     def _spawn(self, work: object, name: str) -> None:
         self.pollers.append(self.loop.create_task(work, name=name))  # type: ignore[arg-type]
@@ -256,15 +265,17 @@ class _LogFindings(logging.Handler):
 @contextmanager
 def _logs_as_findings(record: Record) -> Iterator[None]:
     """The engine's warnings belong to the seed, not to the test around it."""
-    logger = logging.getLogger("engine")
-    was_propagated, handler = logger.propagate, _LogFindings(record)
-    logger.propagate = False
-    logger.addHandler(handler)
+    loggers = [logging.getLogger(name) for name in ("engine", "api")]
+    were_propagated, handler = [logger.propagate for logger in loggers], _LogFindings(record)
+    for logger in loggers:
+        logger.propagate = False
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.propagate = was_propagated
-        logger.removeHandler(handler)
+        for logger, was_propagated in zip(loggers, were_propagated, strict=True):
+            logger.propagate = was_propagated
+            logger.removeHandler(handler)
 
 
 def _describe(state: RunState) -> str:

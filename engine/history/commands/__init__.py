@@ -7,7 +7,7 @@ from typing import Any
 
 from temporalio.api.command.v1 import Command
 
-from engine.errors import InvalidArgument, Unimplemented
+from engine.errors import InvalidArgument
 from engine.history.commands import activity, completion, continue_as_new, record, timer
 from engine.history.transition import Transition
 
@@ -45,15 +45,17 @@ NOT_OFFERED = frozenset(
 def check(commands: list[Command]) -> None:
     """Refuse the whole completion for what no workflow code can mean.
 
-    Raises InvalidArgument for a command without attributes or behind a closing one, and
-    Unimplemented for one that this cell does not offer.
+    Raises InvalidArgument for a command without attributes or behind a closing one, and for one
+    that this cell does not offer.
     """
     closed = False
     for index, command in enumerate(commands):
         name = command.WhichOneof("attributes")
         if name in NOT_OFFERED:
             word = name.removesuffix("_command_attributes")
-            raise Unimplemented(f"commands[{index}]: {word} is not offered by this cell")
+            raise InvalidArgument(
+                f"commands[{index}]: {word} is not offered by this cell; leave it out"
+            )
         if name is None:
             raise InvalidArgument(f"commands[{index}]: attributes are required")
         if closed:

@@ -8,14 +8,14 @@ from temporalio.api.command.v1 import (
     CompleteWorkflowExecutionCommandAttributes,
     FailWorkflowExecutionCommandAttributes,
 )
-from temporalio.api.enums.v1 import RetryState, WorkflowTaskFailedCause
+from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.api.history.v1 import (
     WorkflowExecutionCanceledEventAttributes,
     WorkflowExecutionCompletedEventAttributes,
     WorkflowExecutionFailedEventAttributes,
 )
 
-from engine.history import closing
+from engine.history import closing, next_run
 from engine.history.commands.rejection import CommandRejected
 from engine.history.transition import Transition
 
@@ -30,11 +30,14 @@ def complete_workflow_execution(
     a: CompleteWorkflowExecutionCommandAttributes,
 ) -> None:
     refuse_unseen(t)
+    result = a.result if a.HasField("result") else None
+    following = next_run.after_completion(t)
+    next_run.follow(t, following, result=result, failure=None)
     attributes = WorkflowExecutionCompletedEventAttributes(
-        workflow_task_completed_event_id=completed_event_id
+        workflow_task_completed_event_id=completed_event_id,
+        result=result,
+        new_execution_run_id=following.run_id,
     )
-    if a.HasField("result"):
-        attributes.result.CopyFrom(a.result)
     closing.close(t, attributes)
 
 
@@ -47,12 +50,15 @@ def fail_workflow_execution(
     refuse_unseen(t)
     if not a.HasField("failure"):
         raise CommandRejected(BAD_FAIL, "failure is required")
+    following = next_run.after_failure(t, a.failure)
+    next_run.follow(t, following, result=None, failure=a.failure)
     closing.close(
         t,
         WorkflowExecutionFailedEventAttributes(
             failure=a.failure,
-            retry_state=RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET,
+            retry_state=following.retry_state,
             workflow_task_completed_event_id=completed_event_id,
+            new_execution_run_id=following.run_id,
         ),
     )
 

@@ -14,13 +14,13 @@ from temporalio.api.history.v1 import (
     WorkflowExecutionStartedEventAttributes,
 )
 
-from engine.history import begin, closing, durations
+from engine.history import begin, closing, cron, durations, next_run, retry
 from engine.history.commands.completion import refuse_unseen
 from engine.history.commands.rejection import CommandRejected
 from engine.history.payloads import copy_payloads
 from engine.history.protobuf import duration_ns, to_duration, to_timestamp
 from engine.history.state import RunState
-from engine.history.transition import StartRun, Transition
+from engine.history.transition import Transition
 from engine.limits import ID_BYTES_MAX
 from engine.metering.facts import FactKind
 
@@ -34,41 +34,34 @@ def continue_as_new_workflow_execution(
     for name, value in (("workflow_type", a.workflow_type.name), ("task_queue", a.task_queue.name)):
         if len(value.encode()) > ID_BYTES_MAX:
             raise CommandRejected(BAD, f"{name} has more than {ID_BYTES_MAX} bytes")
-    if a.cron_schedule:
-        raise CommandRejected(BAD, "cron_schedule is not offered by this cell")
-    if a.HasField("retry_policy"):
-        raise CommandRejected(BAD, "retry_policy is not offered by this cell")
+    if a.cron_schedule and (problem := cron.problem(a.cron_schedule, t.now_ns)):
+        raise CommandRejected(BAD, f"cron_schedule {problem}")
+    if problem := retry.problem(a.retry_policy):
+        raise CommandRejected(BAD, f"retry_policy: {problem}")
     for name in ("workflow_run_timeout", "workflow_task_timeout", "backoff_start_interval"):
         if problem := durations.problem(getattr(a, name)):
             raise CommandRejected(BAD, f"{name} {problem}")
     state = t.state
     signals = _unseen_signals(t)
-    new_run_id = t.next_run_id()
     attributes = WorkflowExecutionContinuedAsNewEventAttributes(
-        new_execution_run_id=new_run_id,
+        new_execution_run_id=t.next_run_id(),
         workflow_type=a.workflow_type,
         task_queue=a.task_queue,
         workflow_task_completed_event_id=completed_event_id,
         initiator=ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW,
     )
     _fill(attributes, a, state)
+    started = _started(state, attributes)
+    _keep_chain(started, a, next_run.started_of(state))
+    next_run.ask(t, started, FactKind.WORKFLOW_CONTINUED_AS_NEW, signals=signals)
     closing.close(t, attributes)
-    closed = RunState(state.key)
-    closed.run, closed.volatile = state.run, state.volatile
-
-    def begin_next(next_run: Transition) -> None:
-        begin_continued(next_run, closed, attributes, signals)
-
-    t.ask(StartRun(new_run_id, begin_next))
 
 
-def begin_continued(
-    t: Transition,
-    closed: RunState,
-    attributes: WorkflowExecutionContinuedAsNewEventAttributes,
-    signals: list[tuple[str, WorkflowExecutionSignaledEventAttributes]],
-) -> None:
-    """The next run's first batch; signals that the closed run never saw come right behind."""
+def _started(
+    closing_run: RunState, attributes: WorkflowExecutionContinuedAsNewEventAttributes
+) -> WorkflowExecutionStartedEventAttributes:
+    """How the next run begins: as the event says, for the same execution."""
+    run, key = closing_run.run, closing_run.key
     started = WorkflowExecutionStartedEventAttributes(
         workflow_type=attributes.workflow_type,
         task_queue=attributes.task_queue,
@@ -80,29 +73,39 @@ def begin_continued(
         else None,
         workflow_run_timeout=attributes.workflow_run_timeout,
         workflow_task_timeout=attributes.workflow_task_timeout,
-        workflow_execution_timeout=to_duration(closed.run.execution_timeout_ns),
+        workflow_execution_timeout=to_duration(run.execution_timeout_ns),
         first_workflow_task_backoff=attributes.backoff_start_interval,
-        continued_execution_run_id=closed.key.run_id,
+        continued_execution_run_id=key.run_id,
         initiator=attributes.initiator,
-        original_execution_run_id=t.state.key.run_id,
-        first_execution_run_id=closed.run.first_run_id,
+        original_execution_run_id=attributes.new_execution_run_id,
+        first_execution_run_id=run.first_run_id,
         attempt=1,
-        workflow_id=closed.key.workflow_id,
+        workflow_id=key.workflow_id,
     )
-    if closed.run.priority:
-        started.priority.ParseFromString(closed.run.priority)
-    if closed.run.execution_expires_at_ns:
-        expires = to_timestamp(closed.run.execution_expires_at_ns)
+    if run.priority:
+        started.priority.ParseFromString(run.priority)
+    if run.execution_expires_at_ns:
+        expires = to_timestamp(run.execution_expires_at_ns)
         started.workflow_execution_expiration_time.CopyFrom(expires)
-    t.state.volatile.retention_ns = closed.volatile.retention_ns
-    # A repeated start finds its chain, not only its first run.
-    t.state.volatile.start_request_id = closed.volatile.start_request_id
-    begin.write_started(t, started, None, FactKind.WORKFLOW_CONTINUED_AS_NEW)
-    for fact, signaled in signals:
-        t.append(signaled, fact=FactKind(fact))
-        if signaled.request_id:
-            t.state.remember_signal_request(signaled.request_id)
-    begin.first_task(t)
+    return started
+
+
+def _keep_chain(
+    started: WorkflowExecutionStartedEventAttributes,
+    a: Attributes,
+    before: WorkflowExecutionStartedEventAttributes,
+) -> None:
+    """Retry policy, cron schedule and last result: the command's, else those of the run before."""
+    policy = a.retry_policy if a.HasField("retry_policy") else before.retry_policy
+    if a.HasField("retry_policy") or before.HasField("retry_policy"):
+        started.retry_policy.CopyFrom(retry.with_defaults(policy))
+    started.cron_schedule = a.cron_schedule or before.cron_schedule
+    for source in (a, before):
+        if source.HasField("last_completion_result"):
+            started.last_completion_result.CopyFrom(source.last_completion_result)
+            break
+    if a.HasField("failure"):
+        started.continued_failure.CopyFrom(a.failure)
 
 
 def _unseen_signals(
@@ -141,5 +144,9 @@ def _fill(
         attributes.input.CopyFrom(a.input)
     if a.HasField("header"):
         attributes.header.CopyFrom(a.header)
+    if a.HasField("failure"):
+        attributes.failure.CopyFrom(a.failure)
+    if a.HasField("last_completion_result"):
+        attributes.last_completion_result.CopyFrom(a.last_completion_result)
     copy_payloads(attributes.memo.fields, a.memo.fields)
     copy_payloads(attributes.search_attributes.indexed_fields, a.search_attributes.indexed_fields)

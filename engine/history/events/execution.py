@@ -68,8 +68,8 @@ def workflow_execution_started(
     run.search_attributes = payload_bytes(attributes.search_attributes.indexed_fields)
     run.priority = attributes.priority.SerializeToString()
     run.user_metadata = event.user_metadata.SerializeToString(deterministic=True)
-    if attributes.HasField("retry_policy"):
-        run.retry_policy = attributes.retry_policy.SerializeToString()
+    if attributes.HasField("retry_policy") or attributes.cron_schedule:
+        state.put_started(attributes.SerializeToString(deterministic=True))
 
 
 def workflow_execution_signaled(

@@ -34,6 +34,13 @@ EVENT_ACTIONS = {
 }
 """Events that are one Action each; the others have a function or are free."""
 
+INITIATOR_ACTIONS = {
+    "CONTINUE_AS_NEW_INITIATOR_WORKFLOW": "continue_as_new_workflow",
+    "CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE": "start_workflow",
+    "CONTINUE_AS_NEW_INITIATOR_RETRY": None,
+}
+"""What a run costs that follows another one: an attempt of a retry policy is free."""
+
 STARTED = "EVENT_TYPE_WORKFLOW_EXECUTION_STARTED"
 SIGNALED = "EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED"
 MARKER_RECORDED = "EVENT_TYPE_MARKER_RECORDED"
@@ -170,12 +177,11 @@ def actions_of_run(events: Sequence[Event], summary: RunCounters | None) -> Coun
 
 
 def _start_action(events: Sequence[Event], counters: Mapping[tuple[str, int], int]) -> str | None:
-    """What the first event costs: a continued run, a start, or nothing of its own."""
+    """What the first event costs: a start, a continued run, or nothing of its own."""
     attributes = events[0]["workflowExecutionStartedEventAttributes"]
-    if attributes.get("initiator") == "CONTINUE_AS_NEW_INITIATOR_WORKFLOW":
-        return "continue_as_new_workflow"
-    if int(attributes.get("attempt", 1)) > 1:
-        return None
+    initiator = attributes.get("initiator")
+    if initiator in INITIATOR_ACTIONS:
+        return INITIATOR_ACTIONS[initiator]
     # Behind a plain start stands its workflow task; where that is delayed, a counter tells.
     is_signaled = len(events) > 1 and events[1]["eventType"] == SIGNALED
     if is_signaled and (DELAYED_START, _hour(events[0])) not in counters:

@@ -18,6 +18,7 @@ from perdure.definition import (
     define_workflow,
     name_and_result,
 )
+from perdure.failure import from_failure
 from perdure.policies import ActivityCancellationType, RetryPolicy
 from perdure.runtime.activities import ActivityHandle, ActivityOptions, schedule_activity
 from perdure.runtime.commands import (
@@ -48,6 +49,9 @@ __all__ = [
     "deprecate_patch",
     "execute_activity",
     "execute_activity_method",
+    "get_last_completion_result",
+    "get_last_failure",
+    "has_last_completion_result",
     "in_workflow",
     "info",
     "logger",
@@ -241,6 +245,24 @@ def in_workflow() -> bool:
 def info() -> WorkflowInfo:
     """The current run."""
     return current().run
+
+
+def has_last_completion_result() -> bool:
+    """Whether an earlier run of the cron schedule completed with a result."""
+    return bool(current().started_attributes.get("lastCompletionResult", {}).get("payloads"))
+
+
+def get_last_completion_result(type_hint: Any = None) -> Any:
+    """The result of the last run of the cron schedule that completed, as the hinted type."""
+    result = current().started_attributes.get("lastCompletionResult")
+    values = payload_converter().from_payloads(result, [type_hint])
+    return values[0] if values else None
+
+
+def get_last_failure() -> BaseException | None:
+    """Why the run before this one failed or timed out, if it did."""
+    failure = current().started_attributes.get("continuedFailure")
+    return from_failure(failure, current().converter) if failure else None
 
 
 def time() -> float:

@@ -28,6 +28,7 @@ CHECKERS: dict[str, Checker] = {
     "I14": answers.signals_come_once_and_in_order,
     "I16": commits.buffered_events_are_flushed_in_order,
     "I19": timers.nothing_fires_early,
+    "I20": timers.wall_clocks_do_not_matter,
     "I21": timers.timers_end_once,
     "I23": commits.epochs_never_decrease,
     "I24": answers.nothing_is_told_before_it_is_durable,

@@ -263,14 +263,31 @@ def nothing_is_told_before_it_is_durable(evidence: Evidence) -> Iterator[str]:
             continue
         mark = evidence.mark_of_call(operation, MARKED_METHODS[operation.method])
         order = evidence.mark_durable_at.get(mark)
-        if order is not None and order > (operation.returned or 0):
-            yield f"{operation.method} {operation.identity} was answered before its commit"
+        if order is None or order <= (operation.returned or 0):
+            continue
+        if mark.kind == "cancel" and _spoke_of_an_earlier_run(evidence, operation):
+            continue
+        yield f"{operation.method} {operation.identity} was answered before its commit"
     for seen in evidence.record.reads:
         for event_id, _ in seen.events:
             order = evidence.durable_at.get((seen.key, event_id))
             if order is None or order > seen.order:
                 yield f"{seen.key}: event {event_id} was read before its commit"
                 break
+
+
+def _spoke_of_an_earlier_run(evidence: Evidence, operation: Operation) -> bool:
+    """Whether it was needless when it was answered, and a lost try of it met a later run."""
+    mark = evidence.mark_of_call(operation, "cancel")
+    answered = operation.returned or 0
+    is_later = all(
+        evidence.durable_at.get((place.key, 1), 0) > answered for place in evidence.marks[mark]
+    )
+    is_lost = any(
+        attempt.outcome == "unknown" and attempt.invoked < operation.invoked
+        for attempt in evidence.calls[mark.namespace_id, mark.identity]
+    )
+    return is_later and is_lost and _cancel_was_needless(evidence, operation)
 
 
 def _started(operation: Operation) -> bool:

@@ -1,4 +1,4 @@
-"""Deadlines: nothing happens before its time, and a timer ends once."""
+"""Deadlines: nothing happens before its time, a timer ends once, wall clocks do not matter."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from temporalio.api.enums.v1 import TimeoutType
 from temporalio.api.history.v1 import HistoryEvent
 
 from tests.simulation.checkers.evidence import Evidence, attributes_of, name_of
+from tests.simulation.env import NANOSECONDS, START_NS
+
+MOVED_SECONDS_MAX = 5.0
+"""How much a jump of a wall clock may move an event, and a timer be late when all is well."""
+
+COMMIT_SECONDS_MAX = 600.0
+"""An event may wait for its commit, or in a buffer, as long as the cell is hurt."""
+
+TAKEOVER_SECONDS_MAX = 20.0
+"""How long after the healing every shard has an owner that knows its timers."""
 
 
 def nothing_fires_early(evidence: Evidence) -> Iterator[str]:
@@ -91,3 +101,35 @@ def timers_end_once(evidence: Evidence) -> Iterator[str]:
         for started, count in ends.items():
             if count > 1:
                 yield f"{key}: timer {started} ends {count} times"
+
+
+def wall_clocks_do_not_matter(evidence: Evidence) -> Iterator[str]:
+    """An event's time is the world's, whatever a wall clock shows; healed, timers are on time."""
+    ahead_max = MOVED_SECONDS_MAX + evidence.record.skew_seconds_max
+    for key, written in evidence.record.written().items():
+        for _, commit, event in written:
+            ahead = _true_seconds(event.event_time.ToNanoseconds()) - commit.at
+            if not -COMMIT_SECONDS_MAX < ahead < ahead_max:
+                yield f"{key}: {name_of(event)} {event.event_id} is {ahead} s ahead of its commit"
+    yield from _late_timers(evidence)
+
+
+def _late_timers(evidence: Evidence) -> Iterator[str]:
+    healed_at = evidence.record.healed_at
+    if healed_at is None:
+        return
+    late_max = MOVED_SECONDS_MAX + 2 * evidence.record.skew_seconds_max
+    for key, events in evidence.histories.items():
+        by_id = {event.event_id: event for event in events}
+        for event in events:
+            if name_of(event) != "timer_fired":
+                continue
+            due = _true_seconds(_deadline_ns(event, by_id, events[0]))
+            late = _true_seconds(event.event_time.ToNanoseconds()) - due
+            if due > healed_at + TAKEOVER_SECONDS_MAX and late > late_max:
+                yield f"{key}: timer {event.event_id} is {late} s late"
+
+
+def _true_seconds(time_ns: int) -> float:
+    """Seconds on the simulated world's clock."""
+    return (time_ns - START_NS) / NANOSECONDS
