@@ -41,6 +41,8 @@ class Namespaces:
     """Read from the store when an unknown one is asked for, and when another node changed one."""
 
     def __init__(self, env: Env, store: Store, announce: Callable[[], None]) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        """Called when one may have been put or deleted, here or elsewhere."""
         self._announce = announce
         self._env = env
         self._store = store
@@ -63,14 +65,20 @@ class Namespaces:
         """The namespace as remembered, without asking the store."""
         return self._by_id.get(namespace_id)
 
+    def deleted_ids(self) -> set[str]:
+        """The namespaces that do not exist any more, as remembered."""
+        return {name for name, known in self._by_id.items() if known.settings.deleted}
+
     async def reload(self) -> None:
         for row in await self._store.namespaces():
             settings = _decoder.decode(row.blob)
             self._by_id[row.namespace_id] = Namespace(row.namespace_id, row.name, settings)
+        self.changed()
 
     async def put(self, namespace: Namespace) -> None:
         """Make it durable, remember it, and have the other nodes read it."""
         blob = _encoder.encode(namespace.settings)
         await self._store.put_namespace(NamespaceRow(namespace.namespace_id, namespace.name, blob))
         self._by_id[namespace.namespace_id] = namespace
+        self.changed()
         self._announce()

@@ -1,0 +1,113 @@
+"""What becomes of everything that a deleted namespace held."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+import temporalio.api.workflowservice.v1 as w
+
+from engine.cell import purge
+from engine.cell.namespaces import Namespace, Namespaces
+from engine.errors import NotFound
+from engine.handlers.handler import CELL_SERVICE
+from engine.protocol.cell_pb2 import DeleteNamespaceRequest, DeleteNamespaceResponse
+from engine.visibility.query import VisibilityQuery
+from tests.engine.cell import (
+    NAMESPACE_ID,
+    Cell,
+    complete_workflow,
+    in_cell,
+    schedule_activity,
+    start_timer,
+)
+
+OTHER_ID = "id-other"
+SHARDS = range(4)
+FOR_EVER_NS = 2**62
+LOOKS_SECONDS = 3 * purge.LOOK_AGAIN_SECONDS
+
+
+async def delete_namespace(cell: Cell) -> None:
+    request = DeleteNamespaceRequest(id=NAMESPACE_ID)
+    await cell.rpc(CELL_SERVICE + "DeleteNamespace", request, DeleteNamespaceResponse)
+    cell.is_emptied = True
+
+
+async def listed(cell: Cell, namespace_id: str = NAMESPACE_ID) -> list[str]:
+    rows = await cell.store.list_visibility(VisibilityQuery(namespace_id))
+    return sorted(row.workflow_id for row in rows)
+
+
+async def fill(cell: Cell) -> None:
+    """One run that is closed, one that waits for a timer, two that wait for workers."""
+    await cell.start("order-0")
+    await cell.step(complete_workflow())
+    await cell.start("order-1")
+    await cell.step(start_timer("t", timedelta(days=30)))
+    await cell.start("order-2")
+    await cell.step(schedule_activity())
+    await cell.start("order-3")
+
+
+@in_cell
+async def test_nothing_of_it_stays_but_what_was_metered(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(purge, "RUNS_PER_PAGE", 3)
+    await fill(cell)
+    facts = await cell.store.read_facts(0, 1000)
+    keys = [key for shard_id in SHARDS for key in await cell.store.active_runs(shard_id)]
+    assert keys
+    await delete_namespace(cell)
+    with pytest.raises(NotFound):
+        await cell.start("order-4")
+    await asyncio.sleep(LOOKS_SECONDS)
+    assert await listed(cell) == []
+    assert await cell.store.load(keys) == [None] * len(keys)
+    assert not any([await cell.store.wakeups(shard_id, FOR_EVER_NS) for shard_id in SHARDS])
+    assert not any([await cell.store.workflow_ids(shard_id) for shard_id in SHARDS])
+    assert len(await cell.store.read_summaries(NAMESPACE_ID, "", 10)) == 1
+    assert await cell.store.read_facts(0, 1000) == facts
+
+
+@in_cell
+async def test_other_namespaces_keep_theirs(cell: Cell) -> None:
+    await cell.put_namespace(OTHER_ID)
+    await cell.start("order-1")
+    request = w.StartWorkflowExecutionRequest(workflow_id="order-1", request_id="r")
+    request.workflow_type.name, request.task_queue.name = "Order", "orders"
+    await cell.ask(request, OTHER_ID)
+    await delete_namespace(cell)
+    await asyncio.sleep(LOOKS_SECONDS)
+    assert (await listed(cell), await listed(cell, OTHER_ID)) == ([], ["order-1"])
+
+
+@in_cell
+async def test_a_node_that_takes_over_goes_on_deleting(cell: Cell) -> None:
+    await fill(cell)
+    await delete_namespace(cell)
+    assert await listed(cell)
+    await cell.crash_and_restart()
+    await asyncio.sleep(LOOKS_SECONDS)
+    assert await listed(cell) == []
+
+
+@in_cell
+async def test_a_run_that_was_let_in_before_the_deletion_is_found_later(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def let_in(namespaces: Namespaces, namespace_id: str) -> Namespace:
+        known = namespaces.known(namespace_id)
+        assert known is not None
+        return known
+
+    await delete_namespace(cell)
+    await asyncio.sleep(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Namespaces, "get", let_in)
+        await cell.start("late")
+    assert await listed(cell) == ["late"]
+    await asyncio.sleep(LOOKS_SECONDS)
+    assert await listed(cell) == []
