@@ -8,8 +8,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from itertools import count
-from secrets import token_hex
 from typing import Any, NamedTuple
 
 from api.authentication import Authenticator
@@ -19,6 +17,7 @@ from api.docs import PAGE_HEADERS, Pages
 from api.errors import ErrorAnswer, status_of
 from api.open_calls import OpenCalls, Receive
 from api.openapi import openapi
+from api.request_id import REQUEST_ID, REQUEST_ID_HEADER, RequestIds
 from api.transports.errors import (
     AccessChanged,
     BodyTooLarge,
@@ -41,7 +40,6 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
-REQUEST_ID_CHARACTERS_MAX = 128
 
 OWN_PREFIXES = (
     b"/api/v1/namespaces/",
@@ -55,7 +53,6 @@ OWN_PREFIXES = (
 SHARED_PREFIX = b"/namespaces/"
 """The console has its pages where the published API has its short paths."""
 
-_REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,%d}" % REQUEST_ID_CHARACTERS_MAX)
 _GRPC_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600, b"M": 60, b"S": 1, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _READS = frozenset({"GET", "HEAD"})
@@ -106,8 +103,7 @@ class HttpDoor:
         self._methods = _of_routes(routes)
         self._codec = JsonCodec()
         self._pages = Pages(lambda: openapi(routes, extra_openapi))
-        self._id_prefix = token_hex(6).encode()
-        self._ids = count(1)
+        self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -115,13 +111,20 @@ class HttpDoor:
                 await self._fallback(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        raw_path: bytes = scope["raw_path"]
-        if raw_path.startswith(SHARED_PREFIX) and _wants_page(headers) and self._fallback:
-            await self._fallback(scope, receive, send)
-            return
-        exchange = _Exchange(scope, receive, send, headers, self._request_id(headers))
-        verb = "GET" if exchange.is_head else scope["method"]
+        request_id = self._request_ids.of(headers)
+        token = REQUEST_ID.set(request_id.decode())
         try:
+            await self._serve(_Exchange(scope, receive, send, headers, request_id))
+        finally:
+            REQUEST_ID.reset(token)
+
+    async def _serve(self, exchange: _Exchange) -> None:
+        raw_path: bytes = exchange.scope["raw_path"]
+        verb = "GET" if exchange.is_head else exchange.scope["method"]
+        try:
+            if self._fallback and _is_for_page(raw_path, exchange.headers):
+                await _pass_on(self._fallback, exchange)
+                return
             match = self._router.match(verb, raw_path)
             if match is None:
                 await self._unrouted(exchange, verb, raw_path)
@@ -180,7 +183,7 @@ class HttpDoor:
             if verb == "GET" and (page := self._pages.get(raw_path)) is not None:
                 await _send(exchange, 200, page.headers, page.content, fixed=PAGE_HEADERS)
             elif self._fallback is not None and not raw_path.startswith(OWN_PREFIXES):
-                await self._fallback(exchange.scope, exchange.receive, exchange.send)
+                await _pass_on(self._fallback, exchange)
             else:
                 raise UnknownPath(verb, raw_path.decode("latin-1"))
             return
@@ -192,22 +195,12 @@ class HttpDoor:
     async def _refuse(self, exchange: _Exchange, error: Exception) -> None:
         answer = status_of(error)
         if answer.is_our_fault:
-            extra = {
-                "method": exchange.scope.get("rpc_method", ""),
-                "request_id": exchange.request_id.decode(),
-            }
+            extra = {"method": exchange.scope.get("rpc_method", "")}
             logger.error("call_failed", exc_info=error, extra=extra)
         accept = exchange.headers.get(b"accept", b"").decode("latin-1")
         content_type = exchange.headers.get(b"content-type", b"").decode("latin-1")
         media = answer_type(accept, content_type)
         await _send(exchange, answer.http_status, *_written(answer, media))
-
-    def _request_id(self, headers: Mapping[bytes, bytes]) -> bytes:
-        """The caller's own id for this call, or a new one."""
-        given = headers.get(b"x-request-id")
-        if given is not None and _REQUEST_ID.fullmatch(given):
-            return given
-        return b"%s-%x" % (self._id_prefix, next(self._ids))
 
 
 def _of_routes(routes: Iterable[Route]) -> dict[str, Method]:
@@ -215,8 +208,23 @@ def _of_routes(routes: Iterable[Route]) -> dict[str, Method]:
     return {route.method_full_name: known[route.method_full_name] for route in routes}
 
 
-def _wants_page(headers: Mapping[bytes, bytes]) -> bool:
-    return b"text/html" in headers.get(b"accept", b"") or b"hx-request" in headers
+def _is_for_page(raw_path: bytes, headers: Mapping[bytes, bytes]) -> bool:
+    return raw_path.startswith(SHARED_PREFIX) and (
+        b"text/html" in headers.get(b"accept", b"") or b"hx-request" in headers
+    )
+
+
+async def _pass_on(app: ASGIApp, exchange: _Exchange) -> None:
+    """With the id on the answer, and on the request for what it asks in its turn."""
+    name = (REQUEST_ID_HEADER, exchange.request_id)
+    headers = [pair for pair in exchange.scope["headers"] if pair[0] != REQUEST_ID_HEADER]
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), name]
+        await exchange.send(message)
+
+    await app({**exchange.scope, "headers": [*headers, name]}, exchange.receive, send)
 
 
 async def _read_body(exchange: _Exchange) -> bytes:
@@ -285,7 +293,7 @@ async def _send(
             "headers": [
                 *headers,
                 (b"content-length", b"%d" % len(body)),
-                (b"x-request-id", exchange.request_id),
+                (REQUEST_ID_HEADER, exchange.request_id),
                 *fixed,
             ],
         }

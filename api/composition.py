@@ -99,7 +99,7 @@ async def open_cloud(
         snapshot_path=installation.snapshot_path,
     )
     node = _node(installation, store if telemetry is None else telemetry.store(store))
-    parts = _Parts(control, database, node, AuditTrail(control, database), asyncio.Event())
+    parts = _Parts(control, database, node, AuditTrail(control, database, now), asyncio.Event())
     upkeep = Upkeep()
     try:
         await control.snapshot.start()
@@ -149,7 +149,7 @@ def _assemble(parts: _Parts, console_address: str, telemetry: Telemetry | None) 
         cell=offering_complete_tasks(cell),
         control=CloudService(services).answer,
         namespaces=control.snapshot.resolve,
-        audit=parts.trail.note,
+        audit=parts.trail.record,
     )
     routes = control_app(Desk(control, database, authenticator, now))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,24 +15,23 @@ from api.catalogue import CATALOGUE, METHODS, Plane, Row, Scope
 from api.catalogue.references import Check, ReferenceCheck
 from api.transports.errors import InvalidRequest, MissingCredential, NotServed
 from engine.call import Call
-from tenancy import Access, NamespaceRef, NotFound, PermissionDenied, Principal, permits
+from tenancy import (
+    Access,
+    Act,
+    AuditResult,
+    NamespaceRef,
+    NotFound,
+    PermissionDenied,
+    Principal,
+    permits,
+)
 
 Cell = Callable[[str, bytes, Call], Awaitable[bytes]]
 Control = Callable[[str, Message, Principal], Awaitable[Message]]
 NamespaceLookup = Callable[[str], NamespaceRef]
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
-    """What the audit log keeps of a call. `target_ids` are a namespace's id and what is in it."""
-
-    principal: Principal
-    action: str
-    target_ids: tuple[str, ...]
-    is_denied: bool
-
-
-Audit = Callable[[Act], None]
+Audit = Callable[[Act], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def methods(
 class Dispatcher:
     """Authorizes calls and passes them to who answers them.
 
-    `namespaces` must answer from memory. `audit` must neither block nor fail.
+    `namespaces` must answer from memory. `audit` returns when an act is recorded; it must not fail.
     """
 
     def __init__(
@@ -80,6 +80,7 @@ class Dispatcher:
         self._control = control
         self._namespaces = namespaces
         self._audit = audit
+        self._acts: set[asyncio.Task[bytes]] = set()
 
     async def dispatch(
         self, method: Method, request: Any, principal: Principal | None, timeout_seconds: float
@@ -87,7 +88,7 @@ class Dispatcher:
         """The serialized response. Raises what `api.errors` has a row for."""
         row = method.row
         if row.plane is Plane.CONTROL:
-            caller = self._account_caller(method, principal)
+            caller = await self._account_caller(method, principal)
             return (await self._control(method.name, request, caller)).SerializeToString()
         if row.plane is Plane.NONE:
             raise _unoffered(method, principal)
@@ -95,16 +96,30 @@ class Dispatcher:
             caller_id = _system_caller(row, principal)
             call = Call("", "", caller_id, timeout_seconds)
             return await self._cell(method.name, request.SerializeToString(), call)
-        caller, namespace = self._namespace_caller(method, request.namespace, principal)
+        caller, namespace = await self._namespace_caller(method, request.namespace, principal)
         if method.check is not None:
             method.check(request, request.namespace)
         call = Call(namespace.id, namespace.full_name, caller.id, timeout_seconds)
-        response = await self._cell(method.name, request.SerializeToString(), call)
-        if row.is_audited:
-            self._record(method, caller, namespace, _workflow_ids(request))
-        return response
+        answer = self._cell(method.name, request.SerializeToString(), call)
+        if not row.is_audited(caller):
+            return await answer
+        targets = (namespace.id, *_workflow_ids(request))
+        return await self._recorded(answer, Act(caller, _action(method), targets))
 
-    def _namespace_caller(
+    async def _recorded(self, answer: Awaitable[bytes], act: Act) -> bytes:
+        """The answer, once what was done is recorded; whoever leaves before stops neither."""
+
+        async def record() -> bytes:
+            response = await answer
+            await self._record(act)
+            return response
+
+        task = asyncio.create_task(record())
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+        return await asyncio.shield(task)
+
+    async def _namespace_caller(
         self, method: Method, name: str, principal: Principal | None
     ) -> tuple[Principal, NamespaceRef]:
         """The caller and the namespace that it may use in this way.
@@ -125,32 +140,21 @@ class Dispatcher:
         ):
             # Nothing is recorded either: the caller's own audit log would tell.
             raise NotFound("namespace", name)
-        self._record(method, principal, namespace, is_denied=True)
+        await self._record(_denial(principal, method, namespace.id))
         raise PermissionDenied(_action(method), name, _remedy(method.row))
 
-    def _account_caller(self, method: Method, principal: Principal | None) -> Principal:
+    async def _account_caller(self, method: Method, principal: Principal | None) -> Principal:
         if principal is None:
             raise MissingCredential
         row = method.row
         if row.is_open or any(permits(principal, access, None) for access in row.access):
             return principal
-        if self._audit is not None:
-            targets = (principal.account_id,)
-            self._audit(Act(principal, _action(method), targets, is_denied=True))
+        await self._record(_denial(principal, method, principal.account_id))
         raise PermissionDenied(_action(method), principal.account_id, _remedy(row))
 
-    def _record(
-        self,
-        method: Method,
-        principal: Principal,
-        namespace: NamespaceRef,
-        target_ids: tuple[str, ...] = (),
-        *,
-        is_denied: bool = False,
-    ) -> None:
+    async def _record(self, act: Act) -> None:
         if self._audit is not None:
-            targets = (namespace.id, *target_ids)
-            self._audit(Act(principal, _action(method), targets, is_denied))
+            await self._audit(act)
 
 
 def _system_caller(row: Row, principal: Principal | None) -> str:
@@ -164,6 +168,10 @@ def _unoffered(method: Method, principal: Principal | None) -> Exception:
     return MissingCredential() if principal is None else NotServed(_action(method))
 
 
+def _denial(principal: Principal, method: Method, target_id: str) -> Act:
+    return Act(principal, _action(method), (target_id,), AuditResult.DENIED)
+
+
 def _action(method: Method) -> str:
     return method.name.rpartition(".")[2]
 
@@ -173,5 +181,7 @@ def _remedy(row: Row) -> str:
 
 
 def _workflow_ids(request: Any) -> tuple[str, ...]:
-    execution = getattr(request, "workflow_execution", None)
-    return () if execution is None else (execution.workflow_id,)
+    """The workflow and, where the caller named it, the run that a request is about."""
+    execution = getattr(request, "workflow_execution", request)
+    ids = (getattr(execution, "workflow_id", ""), getattr(execution, "run_id", ""))
+    return tuple(id for id in ids if id)

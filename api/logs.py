@@ -11,6 +11,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from api.request_id import REQUEST_ID
+
 FIELDS = (
     "cell_id",
     "dropped",
@@ -21,7 +23,6 @@ FIELDS = (
     "namespace_ids",
     "node",
     "operation_id",
-    "request_id",
     "run_id",
     "sequence",
     "shard_id",
@@ -70,4 +71,8 @@ def _at(record: logging.LogRecord) -> datetime:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: vars(record)[name] for name in FIELDS if name in vars(record)}
+    """What the line tells besides its event; a handler formats it where the event took place."""
+    told = {name: vars(record)[name] for name in FIELDS if name in vars(record)}
+    if request_id := REQUEST_ID.get():
+        told["request_id"] = request_id
+    return told

@@ -6,10 +6,11 @@ Nothing below the door knows of it: the application, the cell's call and the sto
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from opentelemetry import propagate
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.metrics import Meter
@@ -18,7 +19,7 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, StatusCode, Tracer
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dispatch import Cell
@@ -28,6 +29,7 @@ from engine.persistence.protocols import ShardWrite, Store
 
 SERVICE_NAME = "perdure"
 METRICS_SECONDS = 15
+TRACEPARENT = "traceparent"
 
 
 class Telemetry:
@@ -68,7 +70,7 @@ class Telemetry:
                 set_status_on_exception=False,
             ) as span:
                 try:
-                    return await call(method, request, about)
+                    return await call(method, request, about.traced(_traceparent()))
                 except EngineError as error:
                     span.set_status(StatusCode.ERROR, type(error).__name__)
                     raise
@@ -83,6 +85,13 @@ class Telemetry:
         """Sends what is left; waits for the collector at most as long as its exporters do."""
         self._tracing.shutdown()
         self._metering.shutdown()
+
+
+def _traceparent() -> str:
+    """Of the current span."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get(TRACEPARENT, "")
 
 
 class _TracedApplication:
@@ -127,7 +136,11 @@ class _TracedApplication:
 
 
 class _TracedStore:
-    """A store whose commits are spans: how long they take, how much is in one."""
+    """A store whose commits are spans: how long they take, how much is in one.
+
+    A group commit belongs to many traces, so it is a span of its own; each trace has a span that
+    leads to it.
+    """
 
     def __init__(self, store: Store, tracer: Tracer, meter: Meter) -> None:
         self._store = store
@@ -145,10 +158,25 @@ class _TracedStore:
     async def commit(self, writes: Sequence[ShardWrite]) -> frozenset[int]:
         run_count = sum(len(write.runs) for write in writes)
         attributes = {"perdure.shards": len(writes), "perdure.runs": run_count}
-        started = time.perf_counter()
-        with self._tracer.start_as_current_span("commit", attributes=attributes) as span:
-            fenced = await self._store.commit(writes)
+        traces = {trace for write in writes for trace in write.traces}
+        started, started_ns = time.perf_counter(), time.time_ns()
+        with self._tracer.start_as_current_span("group commit", attributes=attributes) as span:
+            try:
+                fenced = await self._store.commit(writes)
+            finally:
+                self._tell(traces, span, started_ns)
             span.set_attribute("perdure.fenced_shards", len(fenced))
         self._seconds.record(time.perf_counter() - started)
         self._runs.add(run_count)
         return fenced
+
+    def _tell(self, traces: Iterable[str], group: Span, started_ns: int) -> None:
+        """Of the commit that just ended, to every trace that it is a part of."""
+        ended_ns = time.time_ns()
+        links = [Link(group.get_span_context())]
+        for trace in traces:
+            parent = propagate.extract({TRACEPARENT: trace}, context=Context())
+            span = self._tracer.start_span(
+                "commit", context=parent, links=links, start_time=started_ns
+            )
+            span.end(ended_ns)

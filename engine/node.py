@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError, Message
 
 from engine.call import TRACE, Call
-from engine.cell import remote
+from engine.cell import looked_at, remote
 from engine.cell.committer import Committer
 from engine.cell.directory import Directory
 from engine.cell.dispatch import Dispatcher
@@ -196,11 +196,13 @@ class Node:
 
     async def _handle(self, handler: Handler, request: Message, call: Call) -> bytes:
         TRACE.set(call.trace)
+        looked = looked_at.begin()
         try:
             if handler.in_namespace:
                 await self._services.namespaces.get(call.namespace_id)
             answer = await handler.handle(self._services, request, call)
         except EngineError:
+            await looked_at.all_durable(looked)
             raise
         except StoreError as error:
             raise Unavailable("the store is not available now") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tenancy.accounts import Account
 from tenancy.api_keys import ApiKey, KeyLabel, KeyScope, NewApiKey
-from tenancy.audit import AuditRecord, AuditResult
+from tenancy.audit import Act, AuditRecord, AuditResult
 from tenancy.control_plane import ControlPlane
 from tenancy.database import Database
 from tenancy.errors import (
@@ -50,6 +50,7 @@ __all__ = [
     "Access",
     "Account",
     "AccountRole",
+    "Act",
     "AlreadyExists",
     "ApiKey",
     "AsyncOperation",

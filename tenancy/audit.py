@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -18,7 +20,8 @@ from tenancy.randomness import Now, derived_key
 from tenancy.roles import Principal, PrincipalKind
 
 ACTION_CHARACTERS_MAX = 100
-ID_CHARACTERS_MAX = 100
+ACTOR_ID_CHARACTERS_MAX = 100
+TARGET_ID_CHARACTERS_MAX = 1_000
 RECORDS_PER_READ = 1_000
 
 
@@ -26,6 +29,17 @@ class AuditResult(StrEnum):
     ACCEPTED = "accepted"
     DENIED = "denied"
     FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What somebody did, or was refused. `at` is given where it is recorded later than it was."""
+
+    actor: Principal
+    action: str
+    target_ids: tuple[str, ...]
+    result: AuditResult = AuditResult.ACCEPTED
+    at: datetime | None = None
 
 
 class AuditRecord(Model):
@@ -36,7 +50,7 @@ class AuditRecord(Model):
     sequence: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
     actor_kind: Mapped[PrincipalKind] = mapped_column(stored_enum(PrincipalKind))
-    actor_id: Mapped[str] = mapped_column(sa.String(ID_CHARACTERS_MAX))
+    actor_id: Mapped[str] = mapped_column(sa.String(ACTOR_ID_CHARACTERS_MAX))
     action: Mapped[str] = mapped_column(sa.String(ACTION_CHARACTERS_MAX))
     target_ids: Mapped[list[str]] = mapped_column(sa.JSON)
     result: Mapped[AuditResult] = mapped_column(stored_enum(AuditResult))
@@ -59,21 +73,33 @@ class AuditLog:
         result: AuditResult = AuditResult.ACCEPTED,
     ) -> None:
         """Appends to the chain of the actor's account, in the caller's transaction."""
-        account = await locked_account(session, actor.account_id)
+        await self.record_all(session, [Act(actor, action, target_ids, result)])
+
+    async def record_all(self, session: AsyncSession, acts: Iterable[Act]) -> None:
+        """Appends acts to the chains of their actors' accounts, in the caller's transaction."""
+        by_account: dict[str, list[Act]] = {}
+        for act in acts:
+            by_account.setdefault(act.actor.account_id, []).append(act)
+        # Always in the same order, so that no two transactions wait for each other.
+        for account_id in sorted(by_account):
+            account = await locked_account(session, account_id)
+            session.add_all([self._append(account, act) for act in by_account[account_id]])
+        await session.flush()
+
+    def _append(self, account: Account, act: Act) -> AuditRecord:
         record = AuditRecord(
             account_id=account.id,
             sequence=account.audit_sequence + 1,
-            at=self._now(),
-            actor_kind=actor.kind,
-            actor_id=actor.id,
-            action=action[:ACTION_CHARACTERS_MAX],
-            target_ids=[target_id[:ID_CHARACTERS_MAX] for target_id in target_ids],
-            result=result,
+            at=act.at or self._now(),
+            actor_kind=act.actor.kind,
+            actor_id=act.actor.id,
+            action=act.action[:ACTION_CHARACTERS_MAX],
+            target_ids=[target_id[:TARGET_ID_CHARACTERS_MAX] for target_id in act.target_ids],
+            result=act.result,
         )
         record.hash = self._chained(account.audit_hash, record)
         account.audit_sequence, account.audit_hash = record.sequence, record.hash
-        session.add(record)
-        await session.flush()
+        return record
 
     async def verify_chain(self, session: AsyncSession, account_id: str) -> int:
         """The number of records, all of them as written; otherwise raises ChainBroken."""

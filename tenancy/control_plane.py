@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenancy.api_keys import ApiKeys
 from tenancy.audit import AuditLog, AuditResult
 from tenancy.database import Database
+from tenancy.entrance import Entrance
 from tenancy.errors import PermissionDenied
 from tenancy.key_text import KeyDigests
 from tenancy.key_use import KeyUse
@@ -21,7 +22,7 @@ from tenancy.operations import Operations
 from tenancy.passwords import Passwords
 from tenancy.provisioning import Reconciler
 from tenancy.randomness import Now, TokenBytes
-from tenancy.roles import Principal
+from tenancy.roles import Access, Principal, require
 from tenancy.sessions import Sessions
 from tenancy.snapshot import SnapshotReader
 from tenancy.snapshot_file import SnapshotFile
@@ -46,24 +47,16 @@ class ControlPlane:
     ) -> None:
         self._database = database
         self.audit = AuditLog(now=now, pepper=pepper)
-        limits = LoginLimits(now=now, token_bytes=token_bytes, pepper=pepper)
-        self.users = Users(
+        entrance = Entrance(
             database=database,
             now=now,
             token_bytes=token_bytes,
             passwords=passwords,
-            limits=limits,
+            limits=LoginLimits(now=now, token_bytes=token_bytes, pepper=pepper),
             audit=self.audit,
         )
-        self.sessions = Sessions(
-            database=database,
-            now=now,
-            token_bytes=token_bytes,
-            passwords=passwords,
-            limits=limits,
-            audit=self.audit,
-            pepper=pepper,
-        )
+        self.users = Users(entrance)
+        self.sessions = Sessions(entrance, pepper=pepper)
         self.operations = Operations(now=now, token_bytes=token_bytes)
         self.namespaces = Namespaces(
             now=now,
@@ -97,6 +90,14 @@ class ControlPlane:
                 yield session
         except PermissionDenied as denial:
             await self.record_denial(actor, denial.action, denial.target)
+            raise
+
+    async def require(self, actor: Principal, access: Access, action: str) -> None:
+        """Raises PermissionDenied unless the actor has this access to its account; audited."""
+        try:
+            require(actor, access, action, target=actor.account_id)
+        except PermissionDenied:
+            await self.record_denial(actor, action, actor.account_id)
             raise
 
     async def settle(self) -> None:

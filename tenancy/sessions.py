@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenancy.audit import AuditLog, AuditResult
-from tenancy.database import Database, Model
+from tenancy.audit import AuditResult
+from tenancy.database import Model
+from tenancy.entrance import Entrance
 from tenancy.errors import (
     InvalidField,
     NotFound,
@@ -20,9 +21,8 @@ from tenancy.errors import (
     Unauthenticated,
     UnauthenticatedReason,
 )
-from tenancy.login_limits import LoginLimits
-from tenancy.passwords import Passwords, normalized_password
-from tenancy.randomness import Now, TokenBytes, derived_key, new_secret, new_uuid
+from tenancy.passwords import normalized_password
+from tenancy.randomness import derived_key, new_secret, new_uuid
 from tenancy.roles import Access, Principal, permits
 from tenancy.users import User, normalized_email, principals_of
 
@@ -66,25 +66,8 @@ class Visit:
 
 
 class Sessions:
-    """`database` serves log-in and resuming, which own their short transactions."""
-
-    def __init__(
-        self,
-        *,
-        database: Database,
-        now: Now,
-        token_bytes: TokenBytes,
-        passwords: Passwords,
-        limits: LoginLimits,
-        audit: AuditLog,
-        pepper: bytes,
-    ) -> None:
-        self._database = database
-        self._now = now
-        self._token_bytes = token_bytes
-        self._passwords = passwords
-        self._limits = limits
-        self._audit = audit
+    def __init__(self, entrance: Entrance, *, pepper: bytes) -> None:
+        self._entrance = entrance
         self._csrf_key = derived_key(pepper, "csrf")
 
     async def log_in(
@@ -98,25 +81,26 @@ class Sessions:
             email, password = normalized_email(email), normalized_password(password)
         except InvalidField:
             raise Unauthenticated(UnauthenticatedReason.BAD_CREDENTIALS) from None
-        async with self._database.transaction() as session:
+        entrance = self._entrance
+        async with entrance.database.transaction() as session:
             if is_counted:
-                await self._limits.admit(session, email=email, address=address)
+                await entrance.limits.admit(session, email=email, address=address)
             user = (await session.scalars(sa.select(User).where(User.email == email))).first()
         # Hashing holds no transaction: it takes long enough to block every other writer.
         stored = None if user is None else user.password_hash
-        is_right = await self._passwords.verify(stored, password)
+        is_right = await entrance.passwords.verify(stored, password)
         if user is None:
             raise Unauthenticated(UnauthenticatedReason.BAD_CREDENTIALS)
         fresh_hash = None
-        if is_right and self._passwords.is_outdated(user.password_hash):
-            fresh_hash = await self._passwords.hash(password)
-        async with self._database.transaction() as session:
+        if is_right and entrance.passwords.is_outdated(user.password_hash):
+            fresh_hash = await entrance.passwords.hash(password)
+        async with entrance.database.transaction() as session:
             user = await session.get_one(User, user.id)
             actor = (await principals_of(session, [user]))[user.id]
             result = AuditResult.ACCEPTED if is_right else AuditResult.DENIED
-            await self._audit.record(session, actor, "user.log_in", user.id, result=result)
+            await entrance.audit.record(session, actor, "user.log_in", user.id, result=result)
             if is_right:
-                now = self._now()
+                now = entrance.now()
                 await session.execute(sa.delete(LoginSession).where(LoginSession.expires_at <= now))
                 user.password_hash = fresh_hash or user.password_hash
                 return self._open(session, actor)
@@ -124,14 +108,14 @@ class Sessions:
 
     async def resume(self, token: str) -> Visit:
         """The user behind a cookie; raises Unauthenticated."""
-        now = self._now()
+        now = self._entrance.now()
         digest = _digest(token)
-        async with self._database.reading() as session:
+        async with self._entrance.database.reading() as session:
             found = await self._live(session, digest, now)
             user = await session.get_one(User, found.user_id)
             principal = (await principals_of(session, [user]))[user.id]
         if now - found.last_seen_at >= timedelta(seconds=SESSION_TOUCH_SECONDS):
-            async with self._database.transaction() as session:
+            async with self._entrance.database.transaction() as session:
                 await session.execute(
                     sa.update(LoginSession)
                     .where(LoginSession.id == found.id)
@@ -141,7 +125,9 @@ class Sessions:
 
     async def log_out(self, session: AsyncSession, visit: Visit) -> None:
         await session.execute(sa.delete(LoginSession).where(LoginSession.id == visit.session_id))
-        await self._audit.record(session, visit.principal, "user.log_out", visit.session_id)
+        await self._entrance.audit.record(
+            session, visit.principal, "user.log_out", visit.session_id
+        )
 
     async def revoke_all(self, session: AsyncSession, actor: Principal, user_id: str) -> int:
         """Ends every session of a user, its own or another's; returns how many."""
@@ -156,17 +142,17 @@ class Sessions:
             .where(LoginSession.user_id == user_id)
             .returning(LoginSession.id)
         )
-        await self._audit.record(session, actor, action, user_id)
+        await self._entrance.audit.record(session, actor, action, user_id)
         return len(ended.all())
 
     def _open(self, session: AsyncSession, principal: Principal) -> NewSession:
-        now = self._now()
-        token = new_secret(self._token_bytes)
+        now = self._entrance.now()
+        token = new_secret(self._entrance.token_bytes)
         digest = _digest(token)
         expires_at = now + timedelta(seconds=SESSION_AGE_SECONDS_MAX)
         session.add(
             LoginSession(
-                id=new_uuid(self._token_bytes),
+                id=new_uuid(self._entrance.token_bytes),
                 token_digest=digest,
                 user_id=principal.id,
                 created_at=now,

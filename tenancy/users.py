@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenancy.accounts import check_account_name, create_account, locked_account
-from tenancy.audit import AuditLog, AuditResult
+from tenancy.audit import AuditResult
 from tenancy.changes import ChangeKind, record_change
-from tenancy.database import Database, Model, stored_enum
+from tenancy.database import Model, stored_enum
+from tenancy.entrance import Entrance
 from tenancy.errors import InvalidField, NotFound, PermissionDenied, WrongState
-from tenancy.login_limits import LoginLimits
-from tenancy.passwords import Passwords, normalized_password
-from tenancy.randomness import Now, TokenBytes, new_uuid
+from tenancy.passwords import normalized_password
+from tenancy.randomness import new_uuid
 from tenancy.roles import (
     ADMIN_OF_ALL_NAMESPACES,
     Access,
@@ -95,24 +95,8 @@ async def principals_of(session: AsyncSession, users: list[User]) -> dict[str, P
 
 
 class Users:
-    """`database` serves sign-up, which keeps hashing out of its transactions."""
-
-    def __init__(
-        self,
-        *,
-        database: Database,
-        now: Now,
-        token_bytes: TokenBytes,
-        passwords: Passwords,
-        limits: LoginLimits,
-        audit: AuditLog,
-    ) -> None:
-        self._database = database
-        self._now = now
-        self._token_bytes = token_bytes
-        self._passwords = passwords
-        self._limits = limits
-        self._audit = audit
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
 
     async def sign_up(
         self, *, email: str, password: str, address: str, account_name: str = ""
@@ -125,23 +109,24 @@ class Users:
         email = normalized_email(email)
         password = normalized_password(password)
         check_account_name(account_name)
-        async with self._database.transaction() as session:
-            await self._limits.admit(session, email=email, address=address)
-        password_hash = await self._passwords.hash(password)
-        async with self._database.transaction() as session:
+        entrance = self._entrance
+        async with entrance.database.transaction() as session:
+            await entrance.limits.admit(session, email=email, address=address)
+        password_hash = await entrance.passwords.hash(password)
+        async with entrance.database.transaction() as session:
             known = (await session.scalars(sa.select(User).where(User.email == email))).first()
             if known is not None:
                 actor = (await principals_of(session, [known]))[known.id]
-                await self._audit.record(
+                await entrance.audit.record(
                     session, actor, "user.sign_up", known.id, result=AuditResult.DENIED
                 )
                 return
-            now = self._now()
+            now = entrance.now()
             account = await create_account(
-                session, created_at=now, token_bytes=self._token_bytes, name=account_name
+                session, created_at=now, token_bytes=entrance.token_bytes, name=account_name
             )
             user = User(
-                id=new_uuid(self._token_bytes),
+                id=new_uuid(entrance.token_bytes),
                 account_id=account.id,
                 email=email,
                 password_hash=password_hash,
@@ -151,7 +136,7 @@ class Users:
             session.add(user)
             await session.flush()
             actor = (await principals_of(session, [user]))[user.id]
-            await self._audit.record(session, actor, "user.sign_up", account.id, user.id)
+            await entrance.audit.record(session, actor, "user.sign_up", account.id, user.id)
 
     async def get(self, session: AsyncSession, actor: Principal, user_id: str) -> User:
         require(actor, Access.ACCOUNT_READ, "user.get", target=user_id)
@@ -183,7 +168,7 @@ class Users:
                 raise WrongState("user", user_id, "the account's last owner")
         user.role = role
         await record_change(session, ChangeKind.USER, user.id)
-        await self._audit.record(session, actor, action, user.id)
+        await self._entrance.audit.record(session, actor, action, user.id)
         return user
 
     async def _of_account(self, session: AsyncSession, account_id: str, user_id: str) -> User:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.catalogue.row import Row, Scope, cell, not_served
+from api.catalogue.row import Audited, Row, Scope, cell, not_served
 from tenancy import Access
 
 _READ, _WORKER = Access.READ, Access.WORKER
 
 
 ROWS: Mapping[str, Row] = {
-    "AddSearchAttributes": cell(Access.ADMIN, audited=True),
-    "RemoveSearchAttributes": cell(Access.ADMIN, audited=True),
+    "AddSearchAttributes": cell(Access.ADMIN, audited=Audited.EVERYBODY),
+    "RemoveSearchAttributes": cell(Access.ADMIN, audited=Audited.EVERYBODY),
     "ListSearchAttributes": cell(_READ, _WORKER),
     "DeleteNamespace": not_served(),
     "AddOrUpdateRemoteCluster": not_served(Scope.SYSTEM),

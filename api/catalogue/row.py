@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tenancy import Access
+from tenancy import Access, Principal, PrincipalKind
 
 CALL_SECONDS = 30.0
 POLL_SECONDS = 60.0
@@ -28,28 +28,49 @@ class Plane(StrEnum):
     NONE = "none"
 
 
+class Audited(StrEnum):
+    """Whose acts are recorded. Denials always are.
+
+    What programs do all the time is in the histories, with who did it; what a person does is an
+    exception that somebody may ask for.
+    """
+
+    NOBODY = "nobody"
+    PEOPLE = "people"
+    EVERYBODY = "everybody"
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """The policy of one RPC.
 
     Any one of `access` suffices; an empty `access` lets nobody in, unless the call `is_open`: then
     whoever is authenticated reaches the handler, which checks the single resource.
-    `timeout_seconds` holds for callers who give none. An audited call is recorded with its caller
-    and its result.
+    `timeout_seconds` holds for callers who give none. An audited call is answered when its record
+    is durable.
     """
 
     scope: Scope
     plane: Plane
     access: tuple[Access, ...]
     is_open: bool = False
-    is_audited: bool = False
+    audited: Audited = Audited.NOBODY
     timeout_seconds: float = CALL_SECONDS
 
+    def is_audited(self, caller: Principal) -> bool:
+        if self.audited is Audited.PEOPLE:
+            return caller.kind is PrincipalKind.USER
+        return self.audited is Audited.EVERYBODY
 
-def cell(*access: Access, audited: bool = False, timeout_seconds: float = CALL_SECONDS) -> Row:
+
+def cell(
+    *access: Access,
+    audited: Audited = Audited.NOBODY,
+    timeout_seconds: float = CALL_SECONDS,
+) -> Row:
     """Answered by the namespace's cell."""
     return Row(
-        Scope.NAMESPACE, Plane.CELL, access, is_audited=audited, timeout_seconds=timeout_seconds
+        Scope.NAMESPACE, Plane.CELL, access, audited=audited, timeout_seconds=timeout_seconds
     )
 
 

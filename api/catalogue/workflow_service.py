@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from api.catalogue.row import POLL_SECONDS, Row, Scope, cell, not_served, system
+from api.catalogue.row import POLL_SECONDS, Audited, Row, Scope, cell, not_served, system
 from tenancy import Access
 
 _READ, _WRITE, _WORKER = Access.READ, Access.WRITE, Access.WORKER
@@ -32,12 +32,12 @@ ROWS: Mapping[str, Row] = {
     "RespondActivityTaskFailedById": cell(_WORKER),
     "RespondActivityTaskCanceled": cell(_WORKER),
     "RespondActivityTaskCanceledById": cell(_WORKER),
-    "RequestCancelWorkflowExecution": cell(_WRITE, audited=True),
-    "SignalWorkflowExecution": cell(_WRITE),
-    "SignalWithStartWorkflowExecution": cell(_WRITE),
+    "RequestCancelWorkflowExecution": cell(_WRITE, audited=Audited.EVERYBODY),
+    "SignalWorkflowExecution": cell(_WRITE, audited=Audited.PEOPLE),
+    "SignalWithStartWorkflowExecution": cell(_WRITE, audited=Audited.PEOPLE),
     "ResetWorkflowExecution": not_served(),
-    "TerminateWorkflowExecution": cell(_WRITE, audited=True),
-    "DeleteWorkflowExecution": cell(_WRITE, audited=True),
+    "TerminateWorkflowExecution": cell(_WRITE, audited=Audited.EVERYBODY),
+    "DeleteWorkflowExecution": cell(_WRITE, audited=Audited.EVERYBODY),
     "ListOpenWorkflowExecutions": not_served(),
     "ListClosedWorkflowExecutions": not_served(),
     "ListWorkflowExecutions": cell(_READ),

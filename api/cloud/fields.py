@@ -18,6 +18,11 @@ PAGE_SIZE_MAX = 1_000
 Item = TypeVar("Item")
 
 
+def not_offered(field: str) -> InvalidField:
+    """For what nothing here would honour: accepting it would be a lie."""
+    return InvalidField(field, "is not offered by this cloud", "leave it out")
+
+
 def timestamp(at: datetime | None) -> Timestamp | None:
     if at is None:
         return None

@@ -42,8 +42,9 @@ def control_app(desk: Desk) -> FastAPI:
     app.state.desk = desk
     for routes in (sessions, keys, usage):
         app.include_router(routes.router)
-    for kind in (TenancyError, BillingError, TransportError, Exception):
+    for kind in (TenancyError, BillingError, TransportError):
         app.add_exception_handler(kind, _refuse)
+    app.add_exception_handler(Exception, _tell)
     app.add_exception_handler(RequestValidationError, _refuse_fields)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_middleware(_Edge)
@@ -76,6 +77,13 @@ class _Edge:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
+    if status_of(error).is_our_fault:
+        logger.error("call_failed", exc_info=error)
+    return await _tell(request, error)
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    """What no tree knows is raised again behind this, and logged by whoever called us."""
     answer = status_of(error)
     return Response(answer.json(), answer.http_status, answer.headers, "application/json")
 

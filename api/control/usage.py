@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -13,13 +13,16 @@ from pydantic.alias_generators import to_camel
 
 from api.control.desk import caller_of, desk_of
 from billing import queries
-from billing.queries import MonthToDate
-from billing.times import hour_of, hour_start, month_of
+from billing.prices import CURRENCY
+from billing.queries import GroupBy, MonthToDate
+from billing.times import HOURS_PER_DAY, hour_of, hour_start, month_of
 from tenancy import Access, InvalidField, NamespaceRef, NotFound, Principal, permits
-from tenancy.roles import require
 
 ROWS_PER_PAGE = 1_000
 FIRST_YEAR = 2026
+SERIES_HOURS_MAX = 31 * HOURS_PER_DAY
+HOUR_MIN = hour_of(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
+HOUR_MAX = hour_of(datetime(2100, 1, 1, tzinfo=UTC))
 
 router = APIRouter(tags=["Usage"])
 Caller = Annotated[Principal, Depends(caller_of)]
@@ -34,6 +37,16 @@ class Share(BaseModel):
     cost: Decimal
 
 
+class Cell(BaseModel):
+    """What one Action counted and cost in one namespace."""
+
+    namespace_id: str
+    namespace: str
+    action: str
+    actions: int
+    cost: Decimal
+
+
 class Line(BaseModel):
     """A line of the invoice if the month ended now."""
 
@@ -44,7 +57,7 @@ class Line(BaseModel):
 
 
 class Cost(BaseModel):
-    """A month so far. The shares of each grouping add up to the same sum."""
+    """A month so far. The shares of each grouping add up to the same sum, and so do the cells."""
 
     account_id: str
     period_start: datetime
@@ -53,10 +66,28 @@ class Cost(BaseModel):
     actions: int
     lines: list[Line]
     total: Decimal
+    by_namespace_and_action: list[Cell]
     by_namespace: list[Share]
     by_action: list[Share]
     by_workflow_type: list[Share]
     by_day: list[Share]
+
+
+class Point(BaseModel):
+    """What one key counted and cost in one hour. `hour` is hours since 1970-01-01T00:00Z."""
+
+    hour: int
+    key: str
+    name: str
+    actions: int
+    cost: Decimal
+
+
+class Series(BaseModel):
+    """The hours that have usage, ascending; costs are shares of what their month cost so far."""
+
+    currency: str
+    points: list[Point]
 
 
 class UsageRow(BaseModel):
@@ -88,13 +119,50 @@ async def cost(
     ] = None,
 ) -> Cost:
     """The cost of a calendar month by namespace, Action, workflow type and day."""
-    require(caller, Access.USAGE, "usage.cost", target=caller.account_id)
     desk = desk_of(request)
+    await desk.control.require(caller, Access.USAGE, "usage.cost")
     as_of = _as_of(month, desk.now())
     async with desk.database.reading() as session:
         told = await queries.month_to_date(session, caller.account_id, as_of)
         names = await desk.control.namespaces.names(session, caller)
     return _cost(told, names)
+
+
+@router.get("/api/v1/usage/series")
+async def series(
+    request: Request,
+    caller: Caller,
+    *,
+    from_hour: Annotated[int, Query(alias="from", ge=HOUR_MIN, le=HOUR_MAX)],
+    to_hour: Annotated[
+        int, Query(alias="to", ge=HOUR_MIN, le=HOUR_MAX, description="The hour behind the last.")
+    ],
+    group_by: Annotated[GroupBy, Query()] = GroupBy.NAMESPACE,
+) -> Series:
+    """Usage and cost hour by hour, by namespace, Action, workflow type or task queue."""
+    desk = desk_of(request)
+    await desk.control.require(caller, Access.USAGE, "usage.series")
+    if not 0 <= to_hour - from_hour <= SERIES_HOURS_MAX:
+        raise InvalidField(
+            "to", f"must be 0 to {SERIES_HOURS_MAX} hours behind from", "ask for less at once"
+        )
+    async with desk.database.reading() as session:
+        told = await queries.usage_series(session, caller.account_id, from_hour, to_hour, group_by)
+        is_named = group_by is GroupBy.NAMESPACE
+        names = await desk.control.namespaces.names(session, caller) if is_named else {}
+    return Series(
+        currency=CURRENCY,
+        points=[
+            Point(
+                hour=point.hour,
+                key=point.key,
+                name=names.get(point.key, point.key),
+                actions=point.actions,
+                cost=point.cost,
+            )
+            for point in told
+        ],
+    )
 
 
 @router.get("/api/v1/usage")
@@ -173,6 +241,16 @@ def _cost(told: MonthToDate, names: Mapping[str, str]) -> Cost:
             for line in told.lines
         ],
         total=told.total,
+        by_namespace_and_action=[
+            Cell(
+                namespace_id=cell.namespace_id,
+                namespace=names.get(cell.namespace_id, cell.namespace_id),
+                action=cell.action,
+                actions=cell.actions,
+                cost=cell.cost,
+            )
+            for cell in told.cells
+        ],
         by_namespace=_shares(told.by_namespace, names),
         by_action=_shares(told.by_action),
         by_workflow_type=_shares(told.by_workflow_type),

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
+from engine.call import TRACE
 from engine.cell.shard import Shard
 from engine.cell.taken import Taken
 from engine.env import Env
@@ -38,9 +39,12 @@ class Committer:
         self._shards = shards
         self._lose = lose
         self._ready = asyncio.Event()
+        self._traces: set[str] = set()
 
     def wake(self) -> None:
-        """Something is ready to be written."""
+        """Something is ready to be written, for the call that is answered now."""
+        if trace := TRACE.get():
+            self._traces.add(trace)
         self._ready.set()
 
     async def run(self) -> None:
@@ -56,7 +60,9 @@ class Committer:
 
     async def _commit(self, taken: list[tuple[Shard, Taken]]) -> None:
         try:
-            fenced = await self._store.commit([_write(shard, part) for shard, part in taken])
+            traces, self._traces = self._traces, set()
+            writes = [_write(shard, part, traces) for shard, part in taken]
+            fenced = await self._store.commit(writes)
         except StoreFull as error:
             self._lose([shard for shard, _ in taken], error)
         except StoreRejected as error:
@@ -92,7 +98,7 @@ class Committer:
                 shard.committed(whole.sequence)
 
 
-def _write(shard: Shard, part: Taken) -> ShardWrite:
+def _write(shard: Shard, part: Taken, traces: Collection[str] = ()) -> ShardWrite:
     facts = [fact for run in part.runs for fact in run.facts]
     return ShardWrite(
         shard.shard_id,
@@ -100,5 +106,5 @@ def _write(shard: Shard, part: Taken) -> ShardWrite:
         part.sequence,
         [run.write for run in part.runs],
         fold(facts) if facts else None,
-        part.traces,
+        traces,
     )

@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.call import TRACE
+from engine.cell import looked_at
 from engine.cell.alarm import Alarm
 from engine.cell.loaded_run import LoadedRun, Watcher
 from engine.cell.taken import Taken, TakenRun
@@ -78,7 +78,6 @@ class Shard:
         self._ids = IdFilter()
         self._dirty: dict[RunKey, LoadedRun] = {}
         self._in_flight: dict[RunKey, LoadedRun] = {}
-        self._traces: set[str] = set()
         self._waiters: deque[tuple[int, LoadedRun, asyncio.Future[None]]] = deque()
         self._after_commit: list[AfterCommit] = []
         self._alarm = Alarm(parts.env, self._ring)
@@ -118,9 +117,17 @@ class Shard:
     async def find(self, key: RunKey) -> LoadedRun | None:
         """The run named (an empty run id: the current one), or None."""
         self.check_owned()
-        held = self.held(key)
-        if held is not None or self._ids.never_seen(key.namespace_id, key.workflow_id):
-            return held
+        run = self.held(key)
+        if run is None:
+            if self._ids.never_seen(key.namespace_id, key.workflow_id):
+                return None
+            run = await self._read(key)
+        if run is not None:
+            looked_at.note(self, run)
+        return run
+
+    async def _read(self, key: RunKey) -> LoadedRun | None:
+        """The run named, from the store; only once for all who ask meanwhile."""
         pending = self._loading.get(key)
         if pending is None:
             pending = self._loading[key] = self._load(key)
@@ -166,8 +173,6 @@ class Shard:
         if run.queries.pending:
             self._dispatcher.offer_queries(self, run)
         self._arm(run)
-        if trace := TRACE.get():
-            self._traces.add(trace)
         self._wake_committer()
 
     def forget(self, run: LoadedRun) -> None:
@@ -238,8 +243,7 @@ class Shard:
                 continue
             runs.append(TakenRun(write, run.facts, run.sequence))
             run.facts = []
-        traces, self._traces = self._traces, set()
-        return Taken(self.sequence, runs, traces)
+        return Taken(self.sequence, runs)
 
     def committed(self, sequence: int) -> None:
         """All up to `sequence` is durable: answer, run effects, wake watchers."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 from engine.metering.facts import Fact
@@ -18,11 +17,10 @@ class TakenRun(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """What a shard hands to a commit: all that was decided up to `sequence`, and for whom."""
+    """What a shard hands to a commit: all that was decided up to `sequence`."""
 
     sequence: int
     runs: list[TakenRun]
-    traces: Collection[str] = ()
 
     def by_workflow(self) -> list[Taken]:
         """The same, split into parts that may be written apart, in the order of decision."""

@@ -23,7 +23,7 @@ async def by_token(services: Services, request: Any, call: Call) -> Target:
         ActivityTaskToken, request.task_token, "task_token", call.namespace_id
     )
     shard, run = await services.run(call.namespace_id, token.workflow_id, token.run_id)
-    return shard, run, await started_activity(shard, run, token)
+    return shard, run, started_activity(run, token)
 
 
 async def by_id(services: Services, request: Any, call: Call, *, started: bool) -> Target:
@@ -31,4 +31,4 @@ async def by_id(services: Services, request: Any, call: Call, *, started: bool) 
     checks.identifier("identity", request.identity, required=False)
     checks.identifier("activity_id", request.activity_id)
     shard, run = await services.run(call.namespace_id, request.workflow_id, request.run_id)
-    return shard, run, await activity_by_id(shard, run, request.activity_id, started=started)
+    return shard, run, activity_by_id(run, request.activity_id, started=started)

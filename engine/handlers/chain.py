@@ -18,7 +18,6 @@ async def addressed(
     named = "" if first_run_id else execution.run_id
     shard, run = await services.run(call.namespace_id, execution.workflow_id, named)
     if first_run_id and run.state.run.first_run_id != first_run_id:
-        await shard.durable(run)
         raise NotFound(
             f"workflow not found for ID: {execution.workflow_id}", first_run_id=first_run_id
         )

@@ -59,12 +59,10 @@ async def _until_ready(services: Services, shard: Shard, run: LoadedRun, deadlin
         state = run.state
         starts_in_ns = state.volatile.backoff_until_ns - services.env.now_ns()
         if not state.is_open or left <= 0 or starts_in_ns > left * 1e9:
-            await shard.durable(run)
             raise WorkflowNotReady(run_id=run.key.run_id)
         await shard.changed(run, left)
         shard.check_owned()
     if run.state.task.attempt >= FAILING_ATTEMPTS:
-        await shard.durable(run)
         raise WorkflowNotReady("Unable to query workflow due to Workflow Task in failed state.")
 
 

@@ -51,7 +51,6 @@ async def _cancel(target: Target, request: Request, inline: Inline | None = None
     checks.size("details", request.details)
     shard, run, pending = target
     if not pending.cancel_requested_event_id:
-        await shard.durable(run)
         raise InvalidArgument(NOT_REQUESTED, activity_id=pending.activity_id)
     t = shard.begin(run)
     details = request.details if request.HasField("details") else None

@@ -47,9 +47,9 @@ async def handle(
     )
     namespace = await services.namespaces.get(call.namespace_id)
     shard, run = await services.run(call.namespace_id, token.workflow_id, token.run_id)
-    await check_workflow_task(shard, run, token)
+    check_workflow_task(run, token)
     commands.check(list(request.commands))
-    await _refuse_long_heartbeat(shard, run, request)
+    _refuse_long_heartbeat(shard, run, request)
     inline = _inline(services, request)
     rejection = _complete(shard, run, request, namespace, inline)
     await shard.durable(run)
@@ -113,7 +113,7 @@ def _check_attributes(request: RespondWorkflowTaskCompletedRequest, namespace: N
             raise CommandRejected(BAD_ATTRIBUTES, f"commands[{index}]: {error}") from error
 
 
-async def _refuse_long_heartbeat(
+def _refuse_long_heartbeat(
     shard: Shard, run: LoadedRun, request: RespondWorkflowTaskCompletedRequest
 ) -> None:
     if not completion.is_heartbeat(request):
@@ -122,7 +122,6 @@ async def _refuse_long_heartbeat(
     if completion.heartbeat_expired(t):
         workflow_task.time_out(t)
         shard.record(run, t)
-        await shard.durable(run)
         raise NotFound("workflow task heartbeat timeout")
 
 

@@ -28,7 +28,7 @@ async def handle(
         WorkflowTaskToken, request.task_token, "task_token", call.namespace_id
     )
     shard, run = await services.run(call.namespace_id, token.workflow_id, token.run_id)
-    await check_workflow_task(shard, run, token)
+    check_workflow_task(run, token)
     t = shard.begin(run)
     if request.cause == TOO_LARGE:
         closing.terminate(t, "the completion of a workflow task is too large to be sent")

@@ -43,15 +43,9 @@ async def handle(
         await shard.durable(current)
         return SignalWithStartWorkflowExecutionResponse(run_id=current.key.run_id, started=False)
     attributes = signals.attributes_of(request)
-    try:
-        decision = conflict.decide(current, policies, request.request_id)
-        if current is not None and decision.use:
-            check_accepts(current)
-    except Exception:
-        if current is not None:
-            await shard.durable(current)
-        raise
+    decision = conflict.decide(current, policies, request.request_id)
     if current is not None and decision.use:
+        check_accepts(current)
         t = shard.begin(current)
         signals.signal(t, attributes, FactKind.SIGNAL_WITH_START)
         shard.record(current, t)

@@ -36,11 +36,7 @@ async def handle(
     before = await run_before(services, shard, run)
     answer = SignalWorkflowExecutionResponse()
     if not is_repeated(run, before, request.request_id):
-        try:
-            check_accepts(run)
-        except (InvalidArgument, NotFound, ResourceExhausted):
-            await shard.durable(run)
-            raise
+        check_accepts(run)
         t = shard.begin(run)
         signals.signal(t, signals.attributes_of(request), FactKind.WORKFLOW_SIGNALED)
         shard.record(run, t)

@@ -30,13 +30,7 @@ async def handle(
     policies = conflict.policies_of(request, fail)
     shard = services.shard(call.namespace_id, request.workflow_id)
     current = await shard.find(RunKey(call.namespace_id, request.workflow_id, ""))
-    try:
-        decision = conflict.decide(current, policies, request.request_id)
-    except Exception:
-        # A refusal, too, says what is durable.
-        if current is not None:
-            await shard.durable(current)
-        raise
+    decision = conflict.decide(current, policies, request.request_id)
     if current is not None and decision.use:
         await shard.durable(current)
         return _answer(current, started=decision.deduplicated)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from engine.cell.loaded_run import LoadedRun
-from engine.cell.shard import Shard
 from engine.errors import NotFound
 from engine.history.state import Activity
 from engine.tokens import ActivityTaskToken, WorkflowTaskToken
@@ -12,8 +11,8 @@ WORKFLOW_TASK_GONE = "workflow task not found."
 ACTIVITY_GONE = "invalid activityID or activity already timed out or invoking workflow is completed"
 
 
-async def check_workflow_task(shard: Shard, run: LoadedRun, token: WorkflowTaskToken) -> None:
-    """Raises NotFound, when that is durable, for a task that is over."""
+def check_workflow_task(run: LoadedRun, token: WorkflowTaskToken) -> None:
+    """Raises NotFound for a task that is over."""
     task = run.state.task
     current = (
         task.scheduled_event_id,
@@ -28,29 +27,24 @@ async def check_workflow_task(shard: Shard, run: LoadedRun, token: WorkflowTaskT
         token.started_at_ns,
     )
     if not run.state.is_open or current != named:
-        await shard.durable(run)
         raise NotFound(WORKFLOW_TASK_GONE, run_id=run.key.run_id)
 
 
-async def started_activity(shard: Shard, run: LoadedRun, token: ActivityTaskToken) -> Activity:
+def started_activity(run: LoadedRun, token: ActivityTaskToken) -> Activity:
     """The activity whose current attempt the token names. Raises NotFound."""
     activity = run.state.activities.get(token.scheduled_event_id)
     if activity is not None and run.state.is_open:
         attempt = activity.attempt
         if (attempt.number, attempt.started_at_ns) == (token.attempt, token.started_at_ns):
             return activity
-    await shard.durable(run)
     raise NotFound(ACTIVITY_GONE, run_id=run.key.run_id)
 
 
-async def activity_by_id(
-    shard: Shard, run: LoadedRun, activity_id: str, *, started: bool
-) -> Activity:
+def activity_by_id(run: LoadedRun, activity_id: str, *, started: bool) -> Activity:
     """The pending activity of that id. Raises NotFound."""
     scheduled_event_id = run.state.activity_ids.get(activity_id)
     if scheduled_event_id is not None and run.state.is_open:
         activity = run.state.activities[scheduled_event_id]
         if activity.attempt.started_at_ns or not started:
             return activity
-    await shard.durable(run)
     raise NotFound(f"Can't find pending activity with such ID: {activity_id}")

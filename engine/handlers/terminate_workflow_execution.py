@@ -25,7 +25,6 @@ async def handle(
         services, call, request.workflow_execution, request.first_execution_run_id
     )
     if not run.state.is_open:
-        await shard.durable(run)
         raise NotFound("workflow execution already completed", run_id=run.key.run_id)
     t = shard.begin(run)
     details = request.details if request.HasField("details") else None

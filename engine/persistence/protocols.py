@@ -67,7 +67,7 @@ class ShardWrite:
     """What one shard has ready: fenced by `epoch`, up to and including `sequence`.
 
     `facts` are the metering facts of this commit, folded into one row (shard, sequence).
-    `traces` are those that it is a part of, for who collects traces; a store keeps none.
+    `traces` are those that its commit is a part of, for who collects traces; a store keeps none.
     """
 
     shard_id: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -10,13 +11,15 @@ from temporalio.api.cloud.cloudservice.v1 import GetNamespacesRequest
 
 from api.authentication import RECENT_KEY_SECONDS, SESSION_COOKIE, Authenticator
 from api.catalogue import CATALOGUE, Plane
+from engine.call import Call
 from engine.errors import NotFound
-from tenancy import Unauthenticated
-from tests.api.world import CSRF_TOKEN, KEYS, ORDERS, World, refusing, resume
+from tenancy import AccountRole, Act, AuditResult, Principal, PrincipalKind, Unauthenticated
+from tests.api.world import CSRF_TOKEN, KEYS, ORDERS, World, owner, refusing, resume
 
 ROOT = "/api/v1/namespaces/orders.acme"
 START = f"{ROOT}/workflows/order-7"
 POLL = f"{ROOT}/task-queues/q/poll-workflow-task"
+DENIED = AuditResult.DENIED
 
 
 async def status(world: World, key: str | None, verb: str, path: str) -> int:
@@ -152,10 +155,20 @@ async def test_an_account_call_needs_an_account_role() -> None:
     assert await status(world, "worker", "GET", "/cloud/account") == 403
     assert await status(world, "finance", "GET", "/cloud/account") == 200
     assert await status(world, "owner", "POST", "/cloud/namespaces") == 200
-    assert [(act.action, act.is_denied) for act in world.acts] == [
-        ("CreateNamespace", True),
-        ("GetAccount", True),
+    assert [(act.action, act.result) for act in world.acts] == [
+        ("CreateNamespace", DENIED),
+        ("GetAccount", DENIED),
     ]
+
+
+@pytest.mark.parametrize(("key", "expected"), [("owner", 200), ("finance", 200), ("auditor", 403)])
+async def test_usage_is_for_those_who_pay_and_a_denial_is_audited(key: str, expected: int) -> None:
+    reader = Principal(PrincipalKind.USER, "auditor", "acme", account_role=AccountRole.READ)
+    world = World(keys={**KEYS, "auditor": reader})
+    assert await status(world, key, "GET", "/cloud/usage") == expected
+    denials = [(act.actor.id, act.action, act.result) for act in world.acts]
+    assert denials == ([] if expected == 200 else [(key, "GetUsage", DENIED)])
+    assert len(world.controlled) == (expected == 200)
 
 
 async def test_acts_and_denials_are_audited_and_failures_are_not() -> None:
@@ -165,10 +178,66 @@ async def test_acts_and_denials_are_audited_and_failures_are_not() -> None:
     assert await status(world, "worker", "POST", terminate) == 403
     world.answers["TerminateWorkflowExecution"] = refusing(NotFound())
     assert await status(world, "writer", "POST", terminate) == 404
-    assert [(a.principal.id, a.action, a.target_ids, a.is_denied) for a in world.acts] == [
-        ("writer", "TerminateWorkflowExecution", (ORDERS.id, "w"), False),
-        ("worker", "TerminateWorkflowExecution", (ORDERS.id,), True),
+    assert [(a.actor.id, a.action, a.target_ids, a.result) for a in world.acts] == [
+        ("writer", "TerminateWorkflowExecution", (ORDERS.id, "w"), AuditResult.ACCEPTED),
+        ("worker", "TerminateWorkflowExecution", (ORDERS.id,), DENIED),
     ]
+
+
+async def test_a_persons_signals_are_audited_and_a_programs_are_not() -> None:
+    ada = owner(PrincipalKind.USER, "ada", "acme")
+    world = World(keys={**KEYS, "ada": ada})
+    for key in ("ada", "writer"):
+        for verb in ("signal", "signal-with-start"):
+            assert await status(world, key, "POST", f"{ROOT}/workflows/w/{verb}/add") == 200
+        assert await status(world, key, "POST", START) == 200
+    assert [(act.actor.id, act.action, act.target_ids) for act in world.acts] == [
+        ("ada", "SignalWorkflowExecution", (ORDERS.id, "w")),
+        ("ada", "SignalWithStartWorkflowExecution", (ORDERS.id, "w")),
+    ]
+
+
+async def test_an_act_is_answered_once_its_record_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    asked, is_written = asyncio.Event(), asyncio.Event()
+
+    async def audit(_act: Act) -> None:
+        asked.set()
+        await is_written.wait()
+
+    monkeypatch.setattr(world, "audit", audit)
+    terminating = asyncio.create_task(status(world, "writer", "POST", f"{START}/terminate"))
+    await asked.wait()
+    assert not terminating.done()
+    is_written.set()
+    assert await terminating == 200
+
+
+async def test_a_caller_who_leaves_at_once_leaves_a_record_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    asked, goes_on, is_written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def answer(_request: bytes, _call: Call) -> bytes:
+        asked.set()
+        await goes_on.wait()
+        return b""
+
+    async def audit(_act: Act) -> None:
+        is_written.set()
+
+    world.answers["TerminateWorkflowExecution"] = answer
+    monkeypatch.setattr(world, "audit", audit)
+    terminating = asyncio.create_task(status(world, "writer", "POST", f"{START}/terminate"))
+    await asked.wait()
+    terminating.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await terminating
+    goes_on.set()
+    await is_written.wait()
 
 
 async def session_status(verb: str, path: str, **headers: str) -> int:

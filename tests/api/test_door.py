@@ -23,6 +23,7 @@ from temporalio.api.workflowservice.v1 import (
 
 from api.asgi import BODY_BYTES_MAX, OWN_PREFIXES, Scope, Send
 from api.open_calls import Receive
+from api.request_id import REQUEST_ID
 from engine.errors import WorkflowAlreadyStarted
 from tests.api.world import PROTOBUF, World, answering, refusing
 
@@ -271,6 +272,28 @@ async def test_every_answer_has_an_id_and_safe_headers() -> None:
 async def elsewhere(scope: Scope, _receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 299, "headers": []})
     await send({"type": "http.response.body", "body": scope["path"].encode()})
+
+
+async def echo(scope: Scope, _receive: Receive, send: Send) -> None:
+    """Answers with the ids that the request came with, and the one that log lines have."""
+    came_with = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    body = b" ".join([*came_with, REQUEST_ID.get().encode()])
+    await send({"type": "http.response.body", "body": body})
+
+
+@pytest.mark.parametrize("path", ["/api/v1/session", "/namespaces/orders.acme"])
+@pytest.mark.parametrize(("given", "is_taken"), [("mine-1", True), ("a b", False), ("", False)])
+async def test_a_request_that_is_passed_on_keeps_its_one_id(
+    path: str, given: str, is_taken: bool
+) -> None:
+    headers = {"accept": "text/html", "x-request-id": given}
+    async with World().client(fallback=echo) as client:
+        answer = await client.get(path, headers=headers)
+    (name,) = answer.headers.get_list("x-request-id")
+    assert answer.text == f"{name} {name}"
+    assert (name == given) is is_taken
+    assert REQUEST_ID.get() == ""
 
 
 @pytest.mark.parametrize(

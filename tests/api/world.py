@@ -15,11 +15,12 @@ from temporalio.api.cloud.cloudservice.v1 import GetNamespacesResponse
 from api.asgi import ASGIApp, HttpDoor
 from api.authentication import Authenticator
 from api.catalogue import METHODS
-from api.dispatch import Act, Dispatcher
+from api.dispatch import Dispatcher
 from api.open_calls import OpenCalls
 from engine.call import Call
 from tenancy import (
     AccountRole,
+    Act,
     NamespaceRef,
     NotFound,
     Permission,
@@ -82,7 +83,7 @@ class World:
     def door(self, fallback: ASGIApp | None = None, **more: Any) -> HttpDoor:
         return HttpDoor(
             dispatcher=Dispatcher(
-                cell=self.cell, control=self.control, namespaces=resolve, audit=self.acts.append
+                cell=self.cell, control=self.control, namespaces=resolve, audit=self.audit
             ),
             authenticator=Authenticator(
                 keys=self.principal, sessions=resume, key_used=self.used.append
@@ -107,6 +108,9 @@ class World:
         if method.endswith(".GetNamespaces"):
             return GetNamespacesResponse(next_page_token="next")
         return GetMessageClass(METHODS[method].output_type)()
+
+    async def audit(self, act: Act) -> None:
+        self.acts.append(act)
 
     def principal(self, text: str) -> Principal:
         if text not in self.keys:

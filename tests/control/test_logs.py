@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from api.logs import set_up_logs
+from api.request_id import REQUEST_ID
 
 
 @pytest.fixture
@@ -45,3 +46,13 @@ def test_quiet_means_warnings_and_worse(stream: io.StringIO) -> None:
     set_up_logs(is_quiet=True, stream=stream)
     logging.getLogger("door").info("shard_taken")
     assert stream.getvalue() == ""
+
+
+def test_a_line_of_a_request_has_its_id(stream: io.StringIO) -> None:
+    token = REQUEST_ID.set("r-7")
+    logging.getLogger("door").info("within")
+    REQUEST_ID.reset(token)
+    logging.getLogger("door").info("outside")
+    within, outside = map(json.loads, stream.getvalue().splitlines())
+    assert within["request_id"] == "r-7"
+    assert "request_id" not in outside

@@ -68,26 +68,26 @@ async def test_a_repeated_creation_is_one_operation(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "status", "field"),
+    ("spec", "says"),
     [
-        ({"name": "Orders"}, 400, "name"),
-        ({"name": "orders", "retentionDays": 91}, 400, "retention_days"),
-        ({"name": "orders", "retentionDays": -1}, 400, "retention_days"),
-        ({"name": "orders", "regions": ["aws-us-east-1"]}, 400, "regions"),
-        ({"name": "orders", "apiKeyAuth": {"enabled": False}}, 400, "api_key_auth"),
-        ({"name": "orders", "searchAttributes": {"a b": 2}}, 400, "search_attributes"),
-        ({"name": "orders", "searchAttributes": {"a": 0}}, 400, "search_attributes"),
-        ({"name": "orders", "mtlsAuth": {"enabled": True}}, 501, "mtls_auth"),
-        ({"name": "orders", "connectivityRuleIds": ["x"]}, 501, "connectivity_rule_ids"),
+        ({"name": "Orders"}, "name"),
+        ({"name": "orders", "retentionDays": 91}, "retention_days"),
+        ({"name": "orders", "retentionDays": -1}, "retention_days"),
+        ({"name": "orders", "regions": ["aws-us-east-1"]}, "regions"),
+        ({"name": "orders", "apiKeyAuth": {"enabled": False}}, "api_key_auth"),
+        ({"name": "orders", "searchAttributes": {"a b": 2}}, "search_attributes"),
+        ({"name": "orders", "searchAttributes": {"a": 0}}, "search_attributes"),
+        ({"name": "orders", "mtlsAuth": {"enabled": True}}, "mtls_auth: is not offered"),
+        ({"name": "orders", "connectivityRuleIds": ["x"]}, "connectivity_rule_ids: is not offered"),
     ],
 )
 async def test_what_would_not_be_honoured_is_refused(
-    site: Site, spec: dict[str, Any], status: int, field: str
+    site: Site, spec: dict[str, Any], says: str
 ) -> None:
     owner = await site.owner()
     answer = await owner.call("POST", PATH, {"spec": spec})
-    assert answer.status_code == status
-    assert field in answer.json()["message"]
+    assert answer.status_code == 400
+    assert says in answer.json()["message"]
     assert (await owner.get(PATH)).get("namespaces", []) == []
 
 

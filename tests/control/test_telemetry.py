@@ -44,7 +44,11 @@ async def test_a_call_is_one_tree_from_the_callers_span_to_the_cell(
     assert cell.parent is not None
     assert cell.parent.span_id == door.context.span_id
     assert f"{door.context.trace_id:032x}" == TRACE_ID
-    assert "commit" in found
+    commit, group = found["commit"], found["group commit"]
+    assert cell.context is not None
+    assert commit.parent is not None
+    assert commit.parent.span_id == cell.context.span_id
+    assert [link.context for link in commit.links] == [group.context]
     told = repr([span.to_json() for span in spans.get_finished_spans()])
     assert "secret-id" not in told
     assert "http.server.request.duration" in str(metrics.get_metrics_data())

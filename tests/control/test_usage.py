@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
+from api.control.usage import HOUR_MIN, SERIES_HOURS_MAX
 from tests.control.visitor import Site, Visitor
 
 COST = "/api/v1/usage/cost"
+SERIES = "/api/v1/usage/series"
 
 
 async def counted(visitor: Visitor, actions: int) -> Any:
@@ -31,6 +33,12 @@ async def test_a_start_is_one_action_on_the_bill_and_in_the_ledger(site: Site) -
     assert told["actions"] == 1
     (share,) = told["by_namespace"]
     assert (share["name"], share["cost"]) == (name, "0.00005000")
+    (cell,) = told["by_namespace_and_action"]
+    assert (cell["namespace"], cell["action"], cell["cost"]) == (
+        name,
+        "start_workflow",
+        share["cost"],
+    )
     (row,) = (await owner.get("/api/v1/usage", namespace=name))["usage"]
     assert (row["action"], row["workflowType"], row["taskQueue"], row["count"]) == (
         "start_workflow",
@@ -45,11 +53,66 @@ async def test_a_start_is_one_action_on_the_bill_and_in_the_ledger(site: Site) -
     assert group["records"][0]["value"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("group_by", "key"),
+    [("action", "start_workflow"), ("workflow_type", "hello"), ("task_queue", "q")],
+)
+async def test_a_series_tells_the_hours_that_have_usage(
+    site: Site, group_by: str, key: str
+) -> None:
+    owner = await site.owner()
+    name = await owner.namespace()
+    await owner.post(
+        f"/api/v1/namespaces/{name}/workflows/wf-1",
+        {"workflowType": {"name": "hello"}, "taskQueue": {"name": "q"}},
+    )
+    await counted(owner, 1)
+    (row,) = (await owner.get("/api/v1/usage", namespace=name))["usage"]
+    hours = {"from": str(row["hour"]), "to": str(row["hour"] + 1)}
+    (point,) = (await owner.get(SERIES, **hours))["points"]
+    assert (point["hour"], point["name"], point["actions"]) == (row["hour"], name, 1)
+    (point,) = (await owner.get(SERIES, **hours, group_by=group_by))["points"]
+    assert (point["key"], point["name"], point["cost"]) == (key, key, "0.00005000")
+
+
+@pytest.mark.parametrize(
+    ("hours", "status"),
+    [
+        (-1, 400),
+        (0, 200),
+        (SERIES_HOURS_MAX - 1, 200),
+        (SERIES_HOURS_MAX, 200),
+        (SERIES_HOURS_MAX + 1, 400),
+    ],
+)
+async def test_a_series_has_a_most_of_hours(site: Site, hours: int, status: int) -> None:
+    owner = await site.owner()
+    start = HOUR_MIN + 100
+    asked = {"from": str(start), "to": str(start + hours)}
+    assert (await owner.call("GET", SERIES, **asked)).status_code == status
+
+
 async def test_another_accounts_usage_does_not_exist(site: Site) -> None:
     ada, bob = await site.owner(), await site.owner()
     name = await ada.namespace()
     assert (await bob.call("GET", "/api/v1/usage", namespace=name)).status_code == 404
     assert (await bob.get(COST))["actions"] == 0
+
+
+async def test_a_key_of_narrow_scope_learns_nothing_of_the_bill(site: Site) -> None:
+    owner = await site.owner()
+    scope = {await owner.namespace(): "admin"}
+    program = site.program(await owner.key(namespaces=scope))
+    for path in (COST, "/cloud/usage"):
+        assert (await program.call("GET", path)).status_code == 403
+
+
+async def test_a_worker_is_not_told_what_its_account_pays(site: Site) -> None:
+    owner = await site.owner()
+    key = await owner.key(namespaces={await owner.namespace(): "worker"})
+    hours = {"from": str(HOUR_MIN), "to": str(HOUR_MIN + 1)}
+    assert (await site.program(key).call("GET", COST)).status_code == 403
+    assert (await site.program(key).call("GET", SERIES, **hours)).status_code == 403
 
 
 @pytest.mark.parametrize("month", ["2026", "2026-13", "2099-01", "2025-12"])

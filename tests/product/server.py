@@ -59,12 +59,15 @@ class Product:
     `answering` is set while a server is known to answer.
     """
 
-    def __init__(self, preloaded: Preloaded, data: Path, log: Path | None = None) -> None:
+    def __init__(
+        self, preloaded: Preloaded, data: Path, *arguments: str, log: Path | None = None
+    ) -> None:
         self.data = data
         self.log = log or data.with_name(f"{data.name}.log")
         self.answering = asyncio.Event()
         self.kill_count = 0
         self._preloaded = preloaded
+        self._arguments = arguments
         self._port = free_port()
         self._process = 0
         self._pid = 0
@@ -86,7 +89,7 @@ class Product:
         """Start a server and do not wait for it."""
         assert not self._process, "the server runs already"
         arguments = ("up", "--quiet", "--data", str(self.data), "--port", str(self._port))
-        self._pid = self._preloaded.start(self.log, *arguments)
+        self._pid = self._preloaded.start(self.log, *arguments, *self._arguments)
         self._process = os.pidfd_open(self._pid)
 
     async def ready(self) -> None:
@@ -142,9 +145,12 @@ class Product:
 
 
 @asynccontextmanager
-async def serving(preloaded: Preloaded, data: Path) -> AsyncIterator[Product]:
-    """A ready product. It fails the test if a server logged a warning or worse."""
-    product = Product(preloaded, data)
+async def serving(preloaded: Preloaded, data: Path, *arguments: str) -> AsyncIterator[Product]:
+    """A ready product, started with these arguments too.
+
+    It fails the test if a server logged a warning or worse.
+    """
+    product = Product(preloaded, data, *arguments)
     try:
         await product.start()
         yield product

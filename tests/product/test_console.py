@@ -175,5 +175,5 @@ def test_a_visitor_walks_from_sign_up_to_what_it_cost(
 
     # Four starts, one activity, one signal; to look at them was free.
     expect_usage(page, product.address, 6)
-    row = page.get_by_role("row", name="Start workflow")
-    expect(row.get_by_role("cell").nth(1)).to_have_text("4")
+    expect(page.get_by_role("row", name="Start workflow 4 $0.00020")).to_be_visible()
+    expect(page.get_by_role("row", name=f"{namespace} $0.00030 6")).to_be_visible()

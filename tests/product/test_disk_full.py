@@ -135,7 +135,7 @@ async def check_recovery(product: Product, shop: Program, disk: Path) -> None:
 async def test_a_full_disk_stops_acknowledging_says_so_and_recovers(
     preloaded: Preloaded, disk: Path, tmp_path: Path
 ) -> None:
-    product = Product(preloaded, disk / "data", tmp_path / "log")
+    product = Product(preloaded, disk / "data", log=tmp_path / "log")
     try:
         await product.start()
         access = await open_account(product)

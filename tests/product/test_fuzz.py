@@ -27,6 +27,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
 )
 
+from tests.product.answering import answering
 from tests.product.client import open_account, program
 from tests.product.server import Product
 from tests.product.stock import Stock, forms
@@ -41,9 +42,8 @@ REQUESTS_OF_CI = 5_000
 HANDLED_PART_MIN = 0.3
 CALL_SECONDS_MAX = 30
 POLL_SECONDS = "0.01"
-HONEST = {501: "not offered", 504: "in time"}
-"""The two answers above 499 that are no failure: a field of the published API that the product
-does not have, and a wait for a worker that ended when the caller's own time was up."""
+QUERY_SECONDS = "20"
+"""Enough for the worker to answer in; nothing else that is asked here waits for somebody."""
 
 REFUSED_BEFORE_A_HANDLER = frozenset((401, 403, 405, 413, 415))
 INVALID_PROTOBUF = "the body is no "
@@ -60,6 +60,7 @@ MORE = 1.2
 NEGATIVE = 0.2
 """How often a request is made to break the document's rules."""
 
+QUERY = "WorkflowService_QueryWorkflow"
 DESTRUCTIVE = ("CloudService_DeleteNamespace", "CloudService_DeleteApiKey", "log_out")
 """Operations that would take the caller's own namespace and key away: theirs are never named."""
 
@@ -76,17 +77,25 @@ BODY_NAMES = {
 
 
 class Bystander:
-    """Puts real names into generated requests: of what the caller has, or its rival."""
+    """Puts real names into generated requests: of what the caller has, or its rival.
 
-    def __init__(self, rng: random.Random, ours: Stock, theirs: Stock) -> None:
+    Queries are about `answering`, a workflow of ours that has a worker.
+    """
+
+    def __init__(
+        self, rng: random.Random, ours: Stock, theirs: Stock, answering: dict[str, str]
+    ) -> None:
         self._rng = rng
         self._stocks = {"ours": ours.known, "theirs": theirs.known}
+        self._answering = answering
         self._side = "ours"
+        self._is_query = False
 
     def lend(self, case: Case) -> None:
         (self._side,) = self._rng.choices(list(SIDES), list(SIDES.values()))
         operation_id = str(case.operation.definition.raw.get("operationId", ""))
         is_destructive = operation_id.startswith(DESTRUCTIVE)
+        self._is_query = operation_id.startswith(QUERY)
         for name in case.path_parameters:
             value = self._value(name, is_destructive=is_destructive)
             if value is not None:
@@ -96,10 +105,12 @@ class Bystander:
             if isinstance(values, dict) and not is_destructive:
                 self._replace(values, operation_id)
         if "/api/v1/namespaces/" in case.path or case.path.startswith("/temporal."):
-            case.query = {**(case.query or {}), "timeout": POLL_SECONDS}
+            seconds = QUERY_SECONDS if self._is_query else POLL_SECONDS
+            case.query = {**(case.query or {}), "timeout": seconds}
 
     def _replace(self, values: dict[str, Any], operation_id: str) -> None:
-        if "taskToken" in values or "Respond" in operation_id:
+        is_by_token = "Respond" in operation_id and "ById" not in operation_id
+        if "taskToken" in values or is_by_token:
             kind = "workflow_task_token" if "WorkflowTask" in operation_id else "task_token"
             values["taskToken"] = self._value(kind) or values.get("taskToken", "")
         for name, known in BODY_NAMES.items():
@@ -113,6 +124,8 @@ class Bystander:
         side = self._rng.choice(list(self._stocks)) if self._side == "mixed" else self._side
         if self._rng.random() < GENERATED or (is_destructive and side == "ours"):
             return None
+        if self._is_query and side == "ours" and name in self._answering:
+            return self._answering[name]
         return self._stocks[side].get(name)
 
 
@@ -206,17 +219,18 @@ async def test_no_request_breaks_the_service_or_touches_another_tenant(
     document = (await ours.program.http.get(OPENAPI)).json()
     operations = list(operations_of(document))
     rng = random.Random(count)
-    bystander, tally = Bystander(rng, ours, theirs), Tally()
-    secrets = forms(theirs.secret)
-    with calling(ours.access.key) as session:
+    secrets, tally = forms(theirs.secret), Tally()
+    with (
+        calling(ours.access.key) as session,
+        answering(product, ours.access) as known,
+    ):
+        bystander = Bystander(rng, ours, theirs, known)
 
         def send(case: Case) -> None:
             bystander.lend(case)
             answer = case.call(base_url=product.address, session=session, timeout=CALL_SECONDS_MAX)
             told = f"{case.operation.label}: {answer.status_code} {answer.text[:500]}"
-            if answer.status_code >= 500:
-                assert answer.status_code in HONEST, told
-                assert HONEST[answer.status_code] in answer.text, told
+            assert answer.status_code < 500, told
             assert not any(secret in answer.content for secret in secrets), told
             case.validate_response(answer, checks=CHECKS)
             tally.note(answer)

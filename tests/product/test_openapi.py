@@ -225,6 +225,7 @@ OTHER_SAMPLES: dict[str, Make] = {
         Sample(body={"name": "walked", "account_permission": "read"})
     ),
     "cost_api_v1_usage_cost_get": of(Sample()),
+    "series_api_v1_usage_series_get": of(Sample(query={"from": "490896", "to": "490920"})),
     "usage_api_v1_usage_get": own_usage,
     "log_out_api_v1_logout_post": of(Sample(as_owner=True)),
 }

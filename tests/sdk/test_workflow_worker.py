@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
 from typing import Any
 
@@ -209,6 +210,31 @@ async def test_a_refused_completion_makes_the_worker_forget_the_run(
         run.story.happens("WORKFLOW_TASK_FAILED")
         run.story.signals("news")
         assert kinds(await run.works()) == ["START_TIMER"]
+
+
+async def test_what_a_run_did_in_a_task_that_timed_out_did_not_happen(
+    door: Door, client: Client
+) -> None:
+    """The next task may come before the worker hears that its completion was too late."""
+    run = WorkedRun(door, Subscription, "Ada")
+    is_told = asyncio.Event()
+
+    async def come_too_late() -> dict[str, Any]:
+        await is_told.wait()
+        raise Refusal(RPCStatusCode.NOT_FOUND)
+
+    def answer(_: dict[str, Any]) -> dict[str, Any] | Awaitable[dict[str, Any]]:
+        return come_too_late() if run.story.events[-1]["eventId"] == "3" else {}
+
+    door.answers["RespondWorkflowTaskCompleted"] = answer
+    async with worker(client):
+        door.workflow_tasks.put_nowait(run.task())
+        await door.called("RespondWorkflowTaskCompleted")
+        run.story.happens("WORKFLOW_TASK_TIMED_OUT")
+        assert kinds(await run.works()) == ["START_TIMER"]
+        is_told.set()
+        run.story.fires("1")
+        assert kinds(await run.works(sticky=True)) == ["SCHEDULE_ACTIVITY_TASK"]
 
 
 async def test_queries_are_answered_with_a_task_and_on_their_own(

@@ -7,6 +7,7 @@ from typing import Any
 from perdure.converter import DataConverter
 from perdure.definition import workflow_definition
 from perdure.protojson import Message
+from perdure.runtime.commands import event_kind
 from tests.sdk.door import Door
 from tests.sdk.story import EVENT_OF_COMMAND, Story, attributes_of, kind_of
 
@@ -44,7 +45,19 @@ class WorkedRun:
             "workflowExecution": {"workflowId": "story", "runId": "run-1"},
             "workflowType": {"name": self.name},
             "workflowExecutionTaskQueue": {"name": "queue"},
+            "previousStartedEventId": str(self._last_completed_start()),
         }
+
+    def _last_completed_start(self) -> int:
+        """Where the last task began that was completed; 0 before there is one."""
+        started = completed = 0
+        for event in self.story.events:
+            kind = event_kind(event)
+            if kind == "WORKFLOW_TASK_STARTED":
+                started = int(event["eventId"])
+            elif kind == "WORKFLOW_TASK_COMPLETED":
+                completed = started
+        return completed
 
     async def completed(self) -> Message:
         """The completion of the task given last; its commands become history."""

@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 
-from tenancy import AuditRecord, AuditResult, ChainBroken, NotFound, Permission
+from tenancy import (
+    Access,
+    AccountRole,
+    Act,
+    AuditRecord,
+    AuditResult,
+    ChainBroken,
+    NotFound,
+    Permission,
+    PermissionDenied,
+)
 from tests.tenancy.cloud import Cloud
 
 TAMPERINGS = [
@@ -53,6 +65,45 @@ async def test_each_account_has_its_own_chain(cloud: Cloud) -> None:
     assert await cloud.audit_count(bob.account_id) == before
     with pytest.raises(NotFound):
         await cloud.audit_count("nobody")
+
+
+async def test_a_denial_by_account_is_audited(cloud: Cloud) -> None:
+    owner = await cloud.owner()
+    reader = await cloud.member(owner, AccountRole.READ)
+    before = await cloud.audit_count(owner.account_id)
+    await cloud.control.require(owner, Access.USAGE, "usage.cost")
+    with pytest.raises(PermissionDenied):
+        await cloud.control.require(reader, Access.USAGE, "usage.cost")
+    assert await cloud.audit_count(owner.account_id) == before + 1
+
+
+async def test_acts_of_several_accounts_are_recorded_together_each_in_its_chain(
+    cloud: Cloud,
+) -> None:
+    ada, bob = await cloud.owner(), await cloud.owner("bob@example.com")
+    before = [await cloud.audit_count(each.account_id) for each in (ada, bob)]
+    earlier = cloud.clock.now()
+    cloud.clock.move(minutes=1)
+    acts = [Act(actor, "signal", (f"wf-{n}",)) for n in range(3) for actor in (bob, ada)]
+    async with cloud.database.transaction() as session:
+        await cloud.control.audit.record_all(session, [replace(acts[0], at=earlier), *acts[1:]])
+    after = [await cloud.audit_count(each.account_id) for each in (ada, bob)]
+    assert after == [count + 3 for count in before]
+    async with cloud.database.reading() as session:
+        query = sa.select(AuditRecord).where(AuditRecord.action == "signal")
+        found = list(await session.scalars(query.order_by(AuditRecord.sequence)))
+    of_bob = [(each.target_ids, each.at) for each in found if each.account_id == bob.account_id]
+    now = cloud.clock.now()
+    assert of_bob == [(["wf-0"], earlier), (["wf-1"], now), (["wf-2"], now)]
+
+
+@pytest.mark.parametrize(("length", "kept"), [(999, 999), (1_000, 1_000), (1_001, 1_000)])
+async def test_a_target_is_told_as_far_as_ids_go(cloud: Cloud, length: int, kept: int) -> None:
+    owner = await cloud.owner()
+    await cloud.control.record_denial(owner, "TerminateWorkflowExecution", "x" * length)
+    async with cloud.database.reading() as session:
+        query = sa.select(AuditRecord.target_ids).order_by(AuditRecord.sequence.desc()).limit(1)
+        assert (await session.scalars(query)).one() == ["x" * kept]
 
 
 async def test_what_is_rolled_back_is_not_told(cloud: Cloud) -> None:

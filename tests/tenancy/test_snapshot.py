@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -232,39 +233,43 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path / "snapshot"
 
 
-def unreachable(tmp_path: Path) -> Database:
-    return Database(f"sqlite+aiosqlite:///{tmp_path}/no-such-folder/control.db")
+@pytest.fixture
+async def away(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database that fails every question: it is empty.
+
+    One that cannot be opened would do, but of a refused connection the driver leaves a thread
+    behind that may outlive the loop of the test.
+    """
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/empty.db")
+    yield database
+    await database.aclose()
 
 
 @pytest.mark.allow_log("snapshot_from_storage")
 async def test_a_frontend_boots_without_the_database(
-    cloud: Cloud, kept: Path, tmp_path: Path
+    cloud: Cloud, kept: Path, away: Database
 ) -> None:
     owner = await cloud.owner()
     ref = await cloud.namespace(owner)
     text = (await cloud.key_in(owner, ref, Permission.WORKER)).text
     await cloud.control.snapshot.refresh()
     cloud.clock.move(hours=3)
-    database = unreachable(tmp_path)
-    booted = reader_beside(cloud, database, kept)
+    booted = reader_beside(cloud, away, kept)
     await booted.start()
     assert booted.snapshot == cloud.control.snapshot.snapshot
     assert booted.authenticate(text).permissions(ref.id) == {Permission.WORKER}
     assert booted.resolve(ref.full_name) == ref
     assert booted.staleness_seconds == 3 * 60 * 60
-    await database.aclose()
 
 
-async def test_without_a_kept_snapshot_the_database_is_needed(cloud: Cloud, tmp_path: Path) -> None:
-    database = unreachable(tmp_path)
+async def test_without_a_kept_snapshot_the_database_is_needed(cloud: Cloud, away: Database) -> None:
     with pytest.raises(sa.exc.OperationalError):
-        await reader_beside(cloud, database).start()
-    await database.aclose()
+        await reader_beside(cloud, away).start()
 
 
 @pytest.mark.allow_log("snapshot_from_storage")
 async def test_a_key_revoked_while_the_database_was_away_is_told(
-    cloud: Cloud, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, kept: Path, away: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = await cloud.owner()
     created = await cloud.key(owner, Permission.READ)
@@ -272,8 +277,8 @@ async def test_a_key_revoked_while_the_database_was_away_is_told(
     booted = reader_beside(cloud, cloud.database, kept)
     told: list[str] = []
     booted.on_revoked(told.append)
-    with monkeypatch.context() as away:
-        away.setattr(cloud.database, "reading", unreachable(tmp_path).reading)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(cloud.database, "reading", away.reading)
         await booted.start()
     booted.authenticate(created.text)
     async with cloud.control.acting(owner) as session:

@@ -9,7 +9,6 @@ from temporalio.api.cloud.identity.v1 import ApiKeySpec, OwnerType
 from temporalio.api.cloud.resource.v1 import ResourceState
 
 from api.cloud.fields import time_of, timestamp
-from api.transports.errors import NotServed
 from tenancy import ApiKey, InvalidField, KeyLabel, Principal
 
 
@@ -48,6 +47,8 @@ def expiry_of(spec: ApiKeySpec) -> datetime | None:
 def check_owner(spec: ApiKeySpec, caller: Principal) -> None:
     """A key belongs to the user who makes it: nobody can act in another's name."""
     if spec.owner_type == OwnerType.OWNER_TYPE_SERVICE_ACCOUNT:
-        raise NotServed("spec.owner_type: service accounts")
+        raise InvalidField(
+            "spec.owner_type", "must be a user: this cloud has no service accounts", "leave it out"
+        )
     if spec.owner_id not in ("", caller.user_id):
         raise InvalidField("spec.owner_id", "must be your own user id", "leave it out")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from temporalio.api.cloud.cloudservice.v1 import CreateNamespaceRequest, CreateNamespaceResponse
 from temporalio.api.cloud.namespace.v1 import NamespaceSpec
 
+from api.cloud.fields import not_offered
 from api.cloud.namespace.spec import settings_of
 from api.cloud.operation.message import operation_message
 from api.cloud.services import Services
-from api.transports.errors import NotServed
 from tenancy import Principal
 from tenancy.namespace_settings import RETENTION_DAYS_DEFAULT
 
@@ -18,7 +18,7 @@ async def create_namespace(
 ) -> CreateNamespaceResponse:
     """The full name is `<spec.name>.<account id>`, also while the operation is under way."""
     if request.tags:
-        raise NotServed("tags")
+        raise not_offered("tags")
     spec = NamespaceSpec()
     spec.CopyFrom(request.spec)
     spec.retention_days = spec.retention_days or RETENTION_DAYS_DEFAULT

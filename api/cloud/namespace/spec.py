@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from temporalio.api.cloud.namespace.v1 import ApiKeyAuthSpec, LifecycleSpec, NamespaceSpec
 
+from api.cloud.fields import not_offered
 from api.cloud.region.regions import REGION_ID
-from api.transports.errors import NotServed
 from tenancy import InvalidField, Namespace, NamespaceSettings, SearchAttributeType
 
 UNOFFERED = (
@@ -19,7 +19,7 @@ UNOFFERED = (
     "replicas",
     "fairness",
 )
-"""Fields that nothing here would honour: accepting them would be a lie."""
+"""Fields that are refused where they are set."""
 
 TYPES: Mapping[SearchAttributeType, NamespaceSpec.SearchAttributeType.ValueType] = {
     SearchAttributeType.TEXT: NamespaceSpec.SEARCH_ATTRIBUTE_TYPE_TEXT,
@@ -35,10 +35,10 @@ _NOTHING = NamespaceSpec()
 
 
 def settings_of(spec: NamespaceSpec) -> NamespaceSettings:
-    """Raises InvalidField, or NotServed for what this cloud does not offer."""
+    """Raises InvalidField, also for what this cloud does not offer."""
     for name in UNOFFERED:
         if getattr(spec, name) != getattr(_NOTHING, name):
-            raise NotServed(f"spec.{name}")
+            raise not_offered(f"spec.{name}")
     if list(spec.regions) not in ([], [REGION_ID]):
         raise InvalidField("spec.regions", f"must be {REGION_ID!r}", "leave it out")
     if spec.HasField("api_key_auth") and not spec.api_key_auth.enabled:

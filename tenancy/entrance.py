@@ -1,0 +1,23 @@
+"""The way in: what signing up and logging in stand on, put together once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tenancy.audit import AuditLog
+from tenancy.database import Database
+from tenancy.login_limits import LoginLimits
+from tenancy.passwords import Passwords
+from tenancy.randomness import Now, TokenBytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """Who enters owns short transactions of `database`, so that hashing holds none."""
+
+    database: Database
+    now: Now
+    token_bytes: TokenBytes
+    passwords: Passwords
+    limits: LoginLimits
+    audit: AuditLog

@@ -1,0 +1,137 @@
+"""The one setting that turns telemetry on, and what a collector on the network then gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from perdure import Client, Worker, activity, workflow
+from perdure.telemetry import OpenTelemetry
+from tests.product.client import open_account
+from tests.product.otlp import Collector, Told
+from tests.product.server import Preloaded, Product, serving
+
+QUEUE = "traced"
+PROGRAM, SERVER = "greeter", "perdure"
+START = "StartWorkflow:Greeting"
+
+
+@activity.defn
+async def greet(name: str) -> str:
+    return f"Hello, {name}!"
+
+
+@workflow.defn
+class Greeting:
+    @workflow.run
+    async def run(self, name: str) -> str:
+        return await workflow.execute_activity(
+            greet, name, start_to_close_timeout=timedelta(seconds=10)
+        )
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector().listening() as collector:
+        yield collector
+
+
+async def greeted(product: Product, collector: Collector) -> str:
+    """The result of a program that tells the same collector of its work, and has ended."""
+    resource = Resource.create({"service.name": PROGRAM})
+    tracing = TracerProvider(resource=resource)
+    exporter = OTLPSpanExporter(endpoint=f"{collector.endpoint}/v1/traces")
+    tracing.add_span_processor(BatchSpanProcessor(exporter))
+    measures = OTLPMetricExporter(endpoint=f"{collector.endpoint}/v1/metrics")
+    metering = MeterProvider([PeriodicExportingMetricReader(measures)], resource=resource)
+    access = await open_account(product)
+    async with (
+        aclosing(access.owner.http),
+        await Client.connect(
+            product.address,
+            namespace=access.namespace,
+            api_key=access.key,
+            telemetry=OpenTelemetry(tracing, metering),
+        ) as client,
+        Worker(client, task_queue=QUEUE, workflows=[Greeting], activities=[greet]),
+    ):
+        result: str = await client.execute_workflow(
+            Greeting.run, "Ada", id="greeting", task_queue=QUEUE
+        )
+    tracing.shutdown()
+    metering.shutdown()
+    return result
+
+
+class Trace:
+    """The spans of one trace, by which spans they are in."""
+
+    def __init__(self, spans: list[Told]) -> None:
+        self._by_id = {span.span_id: span for span in spans}
+        self.spans = spans
+
+    def path(self, span: Told) -> list[tuple[str, str]]:
+        """(service, name) from the root to the span. Fails for a span whose parent is missing."""
+        path = [(span.service, span.name)]
+        while span.parent_id:
+            span = self._by_id[span.parent_id]
+            path.insert(0, (span.service, span.name))
+        return path
+
+
+async def test_one_trace_leads_from_the_start_to_the_disk_and_to_the_worker(
+    preloaded: Preloaded, collector: Collector, tmp_path: Path
+) -> None:
+    arguments = ("--otlp", collector.endpoint)
+    async with serving(preloaded, tmp_path / "data", *arguments) as product:
+        assert await greeted(product, collector) == "Hello, Ada!"
+        # Whoever stops in peace sends what is left.
+        product.stop()
+    [start] = [span for span in collector.spans if span.name == START]
+    trace = Trace([span for span in collector.spans if span.trace_id == start.trace_id])
+    paths = {tuple(trace.path(span)) for span in trace.spans}
+    assert {path[0] for path in paths} == {(PROGRAM, START)}
+    assert expected_paths() <= paths
+    # A commit is of many traces: from each a link leads to the one that all share.
+    commits = {span.span_id for span in collector.spans if span.name == "group commit"}
+    links = [span.link_ids for span in trace.spans if span.name == "commit"]
+    assert all(len(link) == 1 and link[0] in commits for link in links)
+    assert {
+        (SERVER, "http.server.request.duration"),
+        (SERVER, "perdure.commit.duration"),
+        (SERVER, "perdure.commit.runs"),
+        (PROGRAM, "perdure.worker.task.duration"),
+    } <= collector.metrics
+
+
+def expected_paths() -> set[tuple[tuple[str, str], ...]]:
+    """From the client's start to each commit that it led to."""
+    start = ((PROGRAM, START),)
+    workflow_task = (*start, (PROGRAM, "RunWorkflowTask:Greeting"))
+    activity_task = (*workflow_task, (PROGRAM, "RunActivity:greet"))
+    return {
+        (*steps, (SERVER, method), (SERVER, f"cell {method}"), (SERVER, "commit"))
+        for steps, method in (
+            (start, "StartWorkflowExecution"),
+            (workflow_task, "RespondWorkflowTaskCompleted"),
+            (activity_task, "RespondActivityTaskCompleted"),
+        )
+    }
+
+
+async def test_without_the_setting_nothing_is_told(product: Product, collector: Collector) -> None:
+    assert await greeted(product, collector) == "Hello, Ada!"
+    product.stop()
+    assert {span.service for span in collector.spans} == {PROGRAM}
+    assert {service for service, _ in collector.metrics} == {PROGRAM}
