@@ -112,6 +112,7 @@ class Caller:
         except Lost as error:
             operation.error = f"Lost: {error}"
         except EngineError as error:
+            operation.run_id = str(error.ids.get("run_id") or getattr(error, "run_id", ""))
             self.note_refusal(operation, type(error).__name__, str(error))
         except Exception as error:
             operation.error = f"{type(error).__name__}: {error}"

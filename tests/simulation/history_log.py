@@ -67,6 +67,8 @@ class Operation:
     returned: int | None = None
     returned_at: float = 0.0
     task: Task | None = None
+    run_id: str = ""
+    """The run that a refusal speaks of, if it names one."""
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace as replace_struct
 
 from engine import handlers
+from engine.cell import looked_at
 from engine.cell.loaded_run import LoadedRun
 from engine.cell.shard import Shard
 from engine.env.system import SlewedClock
@@ -100,11 +101,11 @@ def _starts_are_confused(monkeypatch: pytest.MonkeyPatch) -> None:
 def _stale_attempt_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     right = started_task.started_activity
 
-    async def any_attempt(shard: Shard, run: LoadedRun, token: ActivityTaskToken) -> Activity:
+    def any_attempt(run: LoadedRun, token: ActivityTaskToken) -> Activity:
         activity = run.state.activities.get(token.scheduled_event_id)
         if activity is not None and activity.attempt.started_at_ns:
             return activity
-        return await right(shard, run, token)
+        return right(run, token)
 
     _replace_everywhere(monkeypatch, any_attempt, right)
 
@@ -162,6 +163,13 @@ def _read_before_durable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Shard, "durable", durable_unless_reading)
     for rpc in READS:
         _replace_handle(monkeypatch, rpc, wrap)
+
+
+def _refused_before_durable(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(looked: looked_at.LookedAt) -> None:
+        return None
+
+    monkeypatch.setattr(looked_at, "all_durable", at_once)
 
 
 BUGS = (
@@ -236,6 +244,13 @@ BUGS = (
         frozenset({"I24"}),
         plant=_read_before_durable,
         features=("reads",),
+        commit_seconds=0.5,
+    ),
+    Bug(
+        "a refusal answered from undurable state",
+        frozenset({"I24"}),
+        plant=_refused_before_durable,
+        features=("signals", "terminates"),
         commit_seconds=0.5,
     ),
 )

@@ -26,6 +26,7 @@ from tests.simulation.history_log import Operation
 
 TERMINATE_EXISTING = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
 ENGINE_IDENTITY = "history-service"
+COMPLETED = "workflow execution already completed"
 ACTIVITY_RESPONSES = (
     "RespondActivityTaskCompleted",
     "RespondActivityTaskFailed",
@@ -245,14 +246,25 @@ def signals_come_once_and_in_order(evidence: Evidence) -> Iterator[str]:
         for identity in places:
             attempts = evidence.calls[key.namespace_id, identity]
             calls = [call for call in attempts if call.outcome == "ok"]
-            if calls:
-                first = min(calls, key=lambda call: call.returned or 0)
+            if not calls:
+                continue
+            first = min(calls, key=lambda call: call.returned or 0)
+            if not _spoke_of_the_signal_elsewhere(evidence, key, places[identity], first):
                 sent[identity.rpartition(".")[0]].append(first)
         for calls in sent.values():
             calls.sort(key=lambda call: call.invoked)
             order = [places[call.identity] for call in calls]
             if order != sorted(order):
                 yield f"{key}: signals of one sender are at {order}"
+
+
+def _spoke_of_the_signal_elsewhere(
+    evidence: Evidence, key: RunKey, event_id: int, operation: Operation
+) -> bool:
+    """Whether a lost try of it came late and met a later run than the one that was answered."""
+    mark = evidence.mark_of_call(operation, "signal")
+    is_late = evidence.durable_at.get((key, event_id), 0) > (operation.returned or 0)
+    return is_late and any(place.key != key for place in evidence.marks[mark])
 
 
 def nothing_is_told_before_it_is_durable(evidence: Evidence) -> Iterator[str]:
@@ -274,20 +286,39 @@ def nothing_is_told_before_it_is_durable(evidence: Evidence) -> Iterator[str]:
             if order is None or order > seen.order:
                 yield f"{seen.key}: event {event_id} was read before its commit"
                 break
+    yield from _refused_too_early(evidence)
+
+
+def _refused_too_early(evidence: Evidence) -> Iterator[str]:
+    """A refusal that names a run leaves after the run began, or ended where it says so."""
+    keys = {key.run_id: key for key in evidence.histories}
+    for operation in evidence.record.operations:
+        if operation.outcome != "refused" or not operation.run_id:
+            continue
+        key = keys.get(operation.run_id)
+        if key is None:
+            yield f"{operation.identity} was refused for {operation.run_id}, which does not exist"
+            continue
+        event_id = len(evidence.histories[key]) if COMPLETED in operation.error else 1
+        order = evidence.durable_at.get((key, event_id))
+        if order is None or order > (operation.returned or 0):
+            yield f"{operation.identity} was refused for {key} before event {event_id} was durable"
 
 
 def _spoke_of_an_earlier_run(evidence: Evidence, operation: Operation) -> bool:
-    """Whether it was needless when it was answered, and a lost try of it met a later run."""
+    """Whether it was needless when it was answered, and another try of it met a later run."""
     mark = evidence.mark_of_call(operation, "cancel")
-    answered = operation.returned or 0
+    order = evidence.mark_durable_at[mark]
     is_later = all(
-        evidence.durable_at.get((place.key, 1), 0) > answered for place in evidence.marks[mark]
+        evidence.durable_at.get((place.key, 1), 0) > operation.invoked
+        for place in evidence.marks[mark]
     )
-    is_lost = any(
-        attempt.outcome == "unknown" and attempt.invoked < operation.invoked
+    is_of_another_try = any(
+        attempt.outcome == "unknown" or (attempt.returned or 0) >= order
         for attempt in evidence.calls[mark.namespace_id, mark.identity]
+        if attempt is not operation
     )
-    return is_later and is_lost and _cancel_was_needless(evidence, operation)
+    return is_later and is_of_another_try and _cancel_was_needless(evidence, operation)
 
 
 def _started(operation: Operation) -> bool:
