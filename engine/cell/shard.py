@@ -156,7 +156,8 @@ class Shard:
         """
         self.sequence += 1
         run.sequence = self.sequence
-        if run.created:
+        if run.created and run.key not in self._dirty:
+            # Only with the first of its transitions: the next run may follow in the same commit.
             self._current[run.key[:2]] = run.key.run_id
             self._ids.add(run.key.namespace_id, run.key.workflow_id)
         offers = []

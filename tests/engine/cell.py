@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -28,7 +28,7 @@ from engine.handlers.handler import CELL_SERVICE, WORKFLOW_SERVICE
 from engine.metering.facts import Fact, unfold
 from engine.node import Node, NodeConfig
 from engine.persistence.memory import MemoryStore
-from engine.persistence.protocols import Store
+from engine.persistence.protocols import ShardWrite, Store
 from engine.protocol.cell_pb2 import PutNamespaceRequest, PutNamespaceResponse
 from tests.engine.door import NODE, WAYS, doorway
 from tests.engine.law import check_law
@@ -36,6 +36,7 @@ from tests.simulation.env import SimEnv
 from tests.simulation.loop import Host, SimLoop, run
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 P = ParamSpec("P")
 NAMESPACE_ID = "0b6a1d1c-namespace"
 QUEUE = "orders"
@@ -85,6 +86,17 @@ class Cell:
         await self.node.stop()
         self.node = self._new_node()
         await self.node.start()
+
+    def hold_commits(self) -> asyncio.Event:
+        """Nothing becomes durable until the event that is returned is set."""
+        released, commit = asyncio.Event(), self.store.commit
+
+        async def held(writes: Sequence[ShardWrite]) -> frozenset[int]:
+            await released.wait()
+            return await commit(writes)
+
+        self.store.commit = held  # type: ignore[method-assign]
+        return released
 
     async def sleep_without_node(self, duration: timedelta) -> None:
         """Time passes while no node runs, which costs the simulation nothing."""
@@ -282,7 +294,7 @@ def in_cell(
     return pytest.mark.parametrize("way", WAYS)(test)
 
 
-async def soon(work: Awaitable[M]) -> asyncio.Task[M]:
+async def soon(work: Awaitable[T]) -> asyncio.Task[T]:
     """Start `work` and let it go as far as it can without time passing."""
     task = asyncio.ensure_future(work)
     await asyncio.sleep(0.001)

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy
 
 from engine.errors import EngineError
-from engine.persistence.protocols import ShardWrite
 from tests.engine.cell import Cell, complete_workflow, in_cell, soon
-
-
-def hold_commits(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
-    """Commits wait for the event that is returned."""
-    released, commit = asyncio.Event(), cell.store.commit
-
-    async def held(writes: Sequence[ShardWrite]) -> frozenset[int]:
-        await released.wait()
-        return await commit(writes)
-
-    monkeypatch.setattr(cell.store, "commit", held)
-    return released
 
 
 async def start_again(cell: Cell) -> None:
@@ -41,11 +28,11 @@ CALLS: dict[str, Callable[[Cell], Awaitable[Any]]] = {
 @pytest.mark.parametrize("call", CALLS)
 @in_cell
 async def test_what_an_undurable_end_refuses_is_refused_when_it_is_durable(
-    cell: Cell, call: str, monkeypatch: pytest.MonkeyPatch
+    cell: Cell, call: str
 ) -> None:
     await cell.start()
     task = await cell.poll()
-    released = hold_commits(cell, monkeypatch)
+    released = cell.hold_commits()
     completed = await soon(cell.complete(task, complete_workflow()))
     refused = await soon(CALLS[call](cell))
     await asyncio.sleep(1)
@@ -58,11 +45,11 @@ async def test_what_an_undurable_end_refuses_is_refused_when_it_is_durable(
 
 @in_cell
 async def test_a_completion_that_came_second_is_refused_when_the_first_is_durable(
-    cell: Cell, monkeypatch: pytest.MonkeyPatch
+    cell: Cell,
 ) -> None:
     await cell.start()
     task = await cell.poll()
-    released = hold_commits(cell, monkeypatch)
+    released = cell.hold_commits()
     first = await soon(cell.complete(task, complete_workflow()))
     second = await soon(cell.complete(task, complete_workflow()))
     await asyncio.sleep(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Callback
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
 
-from engine.errors import InvalidArgument
+from engine.errors import InvalidArgument, WorkflowAlreadyStarted
 from tests.engine.cell import (
     QUEUE,
     Cell,
@@ -21,6 +22,7 @@ from tests.engine.cell import (
     in_cell,
     names,
     schedule_activity,
+    soon,
     text,
 )
 
@@ -213,3 +215,23 @@ async def test_a_next_run_keeps_what_the_workflow_does_not_change(cell: Cell) ->
     assert started.workflow_run_timeout.seconds == 500
     assert started.workflow_task_timeout.seconds == 7
     await cell.complete(task, schedule_activity())
+
+
+@in_cell
+async def test_a_run_that_ended_before_it_was_written_never_becomes_current_again(
+    cell: Cell,
+) -> None:
+    released = cell.hold_commits()
+    await soon(cell.start_answer("blocks-the-store"))
+    first = await soon(cell.start_answer(request_id="1", workflow_run_timeout=Duration(seconds=1)))
+    signaled = await soon(cell.signal("paid", request_id="s"))
+    replacing = WorkflowIdConflictPolicy.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+    second = await soon(cell.start_answer(request_id="2", workflow_id_conflict_policy=replacing))
+    # The first run's deadline passes while neither is written.
+    await asyncio.sleep(2)
+    third = await soon(cell.start_answer(request_id="3"))
+    released.set()
+    await signaled
+    assert (await first).run_id != (await second).run_id
+    with pytest.raises(WorkflowAlreadyStarted):
+        await third

@@ -51,13 +51,17 @@ CELL_SERVICE = "perdure.api.v1.CellService"
 EXPECTED_LOGS = frozenset(
     {
         "commit_replayed",
+        "completion_failed",
         "due_run_not_loaded",
         "offer_again_failed",
         "run_parked",
         "store_failed",
     }
 )
-"""What a node logs when its store or the network fails; anything else is a finding."""
+"""What is logged when a store or the network fails; anything else is a finding.
+
+What a failed completion says is judged where its caller reads it.
+"""
 
 
 @dataclass(slots=True)
