@@ -60,20 +60,21 @@ class LoyaltyPoints:
         # Signals that came with the start were handled before this line; theirs are kept.
         self._points += membership.points
         self._level = membership.level
-        while not self._has_left:
+        while True:
             await workflow.wait_condition(self._something_to_do)
             if (level := level_of(self._points)) != self._level:
-                await self._promote(level)
-            elif self._signals >= SIGNALS_PER_RUN and not self._has_left:
+                await self._change_level(level)
+            elif self._has_left:
+                return self._points
+            else:
                 workflow.continue_as_new(Membership(self._points, self._level))
-        return self._points
 
     def _something_to_do(self) -> bool:
         is_full = self._signals >= SIGNALS_PER_RUN
         return self._has_left or is_full or level_of(self._points) != self._level
 
-    async def _promote(self, level: str) -> None:
-        """A level is kept even if points are spent: only a rise is told."""
+    async def _change_level(self, level: str) -> None:
+        """A rise is told; who spends points falls back in silence."""
         levels = [name for _, name in LEVELS]
         is_rise = levels.index(level) > levels.index(self._level)
         self._level = level
@@ -96,7 +97,8 @@ class LoyaltyPoints:
 
     @workflow.query
     def membership(self) -> Membership:
-        return Membership(self._points, self._level)
+        """As of now: a mail about the level may still be on its way."""
+        return Membership(self._points, level_of(self._points))
 
 
 async def main() -> None:

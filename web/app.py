@@ -49,6 +49,7 @@ ROUTES = (
     Route("/namespaces", for_users(namespaces.create), methods=["POST"]),
     Route(NAMESPACE, for_users(overview.show)),
     Route(NAMESPACE, for_users(overview.create_key), methods=["POST"]),
+    Route(NAMESPACE + "/delete", for_users(namespaces.delete), methods=["POST"]),
     Route(NAMESPACE + "/keys", for_users(keys.show)),
     Route(NAMESPACE + "/keys", for_users(keys.create), methods=["POST"]),
     Route(NAMESPACE + "/keys/{key}/revoke", for_users(keys.revoke), methods=["POST"]),
@@ -131,13 +132,16 @@ async def _error_page(request: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException) and error.status_code == NoSuchPage.status:
         error = NoSuchPage()
     status = getattr(error, "status", getattr(error, "status_code", 500))
-    text = render("error.html", request, None, {"status": status, "problem": str(error)})
-    return HTMLResponse(text, status)
+    return _problem_page(request, status, str(error))
 
 
 async def _failure_page(request: Request, error: Exception) -> Response:
     """Starlette raises the error again after this, so the server's own log has it."""
     problem = "Something broke on our side. Your workflows are not affected; try again."
-    return HTMLResponse(
-        render("error.html", request, None, {"status": 500, "problem": problem}), 500
-    )
+    return _problem_page(request, 500, problem)
+
+
+def _problem_page(request: Request, status: int, problem: str) -> Response:
+    session = getattr(request.state, "session", None)
+    text = render("error.html", request, session, {"status": status, "problem": problem})
+    return HTMLResponse(text, status)

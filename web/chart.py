@@ -1,4 +1,4 @@
-"""Bars for each day of a month, placed on an SVG: percent across, pixels down."""
+"""Bars for the days of a month or the hours of a day, on an SVG: percent across, pixels down."""
 
 from __future__ import annotations
 
@@ -10,14 +10,25 @@ from datetime import date
 HEIGHT_PIXELS = 180
 BAR_SHARE = 0.7
 TICKS = 4
+HOURS_PER_DAY = 24
+HOURS_PER_MARK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One day or hour. `mark` is what the axis says below it, `page` what a click leads to."""
+
+    name: str
+    actions: int
+    mark: str
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One day. A day with any Action has a bar that can be seen."""
+    """A slot with any Action has a bar that can be seen."""
 
-    day: date
-    actions: int
+    slot: Slot
     x_percent: float
     width_percent: float
     y_pixels: float
@@ -37,22 +48,49 @@ class Chart:
     height_pixels: int = HEIGHT_PIXELS
 
 
-def month_chart(month: date, actions_by_day: Mapping[str, int]) -> Chart:
-    """Keys are ISO dates; a day without a key has none."""
-    days = calendar.monthrange(month.year, month.month)[1]
-    top = _round_up(max((*actions_by_day.values(), 0)))
-    slot = 100 / days
+def month_chart(month: date, actions_by_day: Mapping[date, int]) -> Chart:
+    """A day without a key has none; each leads to its hours."""
+    days = [
+        month.replace(day=n + 1) for n in range(calendar.monthrange(month.year, month.month)[1])
+    ]
+    return _chart(
+        [
+            Slot(
+                name=day.strftime("%-d %B"),
+                actions=actions_by_day.get(day, 0),
+                mark=str(day.day) if day.day == 1 or day.day % 5 == 0 else "",
+                page=f"/usage?day={day}",
+            )
+            for day in days
+        ]
+    )
+
+
+def day_chart(actions_by_hour: Mapping[int, int]) -> Chart:
+    """Keys are hours of the day; one without a key has none."""
+    return _chart(
+        [
+            Slot(
+                name=f"{hour:02}:00 to {hour + 1:02}:00",
+                actions=actions_by_hour.get(hour, 0),
+                mark="" if hour % HOURS_PER_MARK else f"{hour:02}",
+            )
+            for hour in range(HOURS_PER_DAY)
+        ]
+    )
+
+
+def _chart(slots: list[Slot]) -> Chart:
+    top = _round_up(max(slot.actions for slot in slots))
+    share = 100 / len(slots)
     bars = []
-    for number in range(1, days + 1):
-        this_day = month.replace(day=number)
-        actions = actions_by_day.get(this_day.isoformat(), 0)
-        height = max(actions / top * HEIGHT_PIXELS, 2) if actions else 0
+    for number, slot in enumerate(slots):
+        height = max(slot.actions / top * HEIGHT_PIXELS, 2) if slot.actions else 0
         bars.append(
             Bar(
-                day=this_day,
-                actions=actions,
-                x_percent=round((number - 1 + (1 - BAR_SHARE) / 2) * slot, 3),
-                width_percent=round(slot * BAR_SHARE, 3),
+                slot,
+                x_percent=round((number + (1 - BAR_SHARE) / 2) * share, 3),
+                width_percent=round(share * BAR_SHARE, 3),
                 y_pixels=round(HEIGHT_PIXELS - height, 1),
                 height_pixels=round(height, 1),
             )

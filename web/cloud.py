@@ -15,7 +15,7 @@ from web.errors import LoggedOut, Refused
 Answer = dict[str, Any]
 """A JSON object of the API."""
 
-FORWARDED_HEADERS = ("cookie", "host", "origin", "user-agent", "traceparent")
+FORWARDED_HEADERS = ("cookie", "host", "origin", "user-agent", "traceparent", "x-request-id")
 
 
 def segment(text: str) -> str:

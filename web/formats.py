@@ -90,10 +90,8 @@ def size(bytes_count: int | str | None) -> str:
 def money(amount: object) -> str:
     """Dollars and cents; what is less than a cent keeps two digits that say something."""
     value = Decimal(str(amount or 0))
-    if value and abs(value) < Decimal("0.01"):
-        digits = 1 - value.adjusted()
-        return f"${value:.{min(digits, 8)}f}"
-    return f"${value:,.2f}"
+    small = round(value, min(1 - value.adjusted(), 8)) if value else value
+    return f"${small:f}" if 0 < abs(small) < Decimal("0.01") else f"${value:,.2f}"
 
 
 def words(identifier: str) -> str:

@@ -192,6 +192,8 @@ def _outcome(name: str) -> str:
 
 def _label(kind: str, event: Event) -> str:
     attributes = event.attributes
+    if kind == "workflow task":
+        return "Workflow task"
     if kind == "activity":
         return _name(attributes.get("activityType")) or "Activity"
     if kind == "timer":

@@ -25,6 +25,7 @@ NOTICES = {
     "signaled": "The signal was sent.",
     "canceled": "Cancellation was requested; the workflow decides how it ends.",
     "terminated": "The workflow was terminated.",
+    "deleted": "Nobody can reach the namespace any more, and what it held is being deleted.",
     "revoked": "The key was revoked. Open connections that use it end within five seconds.",
 }
 """What a page says after a form was handled; addresses carry the key and never the text."""

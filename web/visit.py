@@ -70,6 +70,8 @@ def for_users(handler: Handler) -> Endpoint:
         form = await _form(request)
         async with _cloud(request, form) as cloud:
             session = _session(await cloud.get("/api/v1/session"))
+            # For the page of an error, which is made where this visit is over.
+            request.state.session = session
             return _keep(cloud, await handler(Visit(request, cloud, session, form)))
 
     return serve

@@ -14,7 +14,7 @@ from examples.loyalty_points import (
     Membership,
     level_of,
 )
-from perdure import Client, Worker
+from perdure import Client, Worker, activity
 from tests.examples.cloud import Cloud, until
 
 pytestmark = pytest.mark.anyio
@@ -33,8 +33,25 @@ def worker(client: Client, server: MailServer) -> Worker:
     )
 
 
-async def test_each_level_is_told_once(cloud: Cloud) -> None:
-    server = MailServer()
+class SlowMailServer(MailServer):
+    """Keeps every mail until it may send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_send = asyncio.Event()
+
+    @activity.defn
+    async def congratulate(self, customer: str, level: str) -> None:
+        await self.may_send.wait()
+        await super().congratulate(customer, level)
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+async def test_each_level_is_told_once(cloud: Cloud, is_slow: bool) -> None:
+    """However long a mail takes, what happens meanwhile is seen at once and told in its turn."""
+    server = SlowMailServer()
+    if not is_slow:
+        server.may_send.set()
     async with await cloud.connect() as client, worker(client, server):
         handle = await client.start_workflow(
             LoyaltyPoints.run, Membership(), id="ada", task_queue=TASK_QUEUE
@@ -44,6 +61,7 @@ async def test_each_level_is_told_once(cloud: Cloud) -> None:
             membership = await handle.query(LoyaltyPoints.membership)
             assert membership.level == level
         await handle.signal(LoyaltyPoints.leave)
+        server.may_send.set()
         assert await handle.result() == 1_300
     assert server.mails == ["ada is gold", "ada is platinum"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from starlette.applications import Starlette
@@ -33,11 +34,14 @@ class FakeCloud:
     executions: list[WorkflowExecutionInfo] = field(default_factory=list)
     history: list[HistoryEvent] | None = None
     pending: list[PendingActivityInfo] = field(default_factory=list)
+    pending_task: dict[str, Any] = field(default_factory=dict)
     polled_queues: list[str] = field(default_factory=list)
     cost: dict[str, Any] = field(default_factory=dict)
+    hours: list[tuple[int, str, int]] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
     page_tokens: list[str] = field(default_factory=list)
     next_page: str = ""
+    events_per_page: int = 1_000
     writes: list[tuple[str, str, Any]] = field(default_factory=list)
     activates: bool = True
 
@@ -51,9 +55,13 @@ class FakeCloud:
                 Route("/api/v1/logout", self.guarded(self.written), methods=["POST"]),
                 Route("/api/v1/session", self.guarded(self.session)),
                 Route("/api/v1/usage/cost", self.guarded(self.usage_cost)),
+                Route("/api/v1/usage/series", self.guarded(self.usage_series)),
                 Route("/cloud/namespaces", self.guarded(self.list_namespaces)),
                 Route("/cloud/namespaces", self.guarded(self.create_namespace), methods=["POST"]),
                 Route("/cloud/namespaces/{namespace}", self.guarded(self.get_namespace)),
+                Route(
+                    "/cloud/namespaces/{namespace}", self.guarded(self.written), methods=["DELETE"]
+                ),
                 Route("/cloud/operations/{id}", self.guarded(self.operation)),
                 Route("/cloud/api-keys", self.guarded(self.list_keys)),
                 Route("/api/v1/api-keys", self.guarded(self.create_key), methods=["POST"]),
@@ -62,6 +70,7 @@ class FakeCloud:
                 Route("/api/v1/namespaces/{namespace}/workflow-count", self.guarded(self.counted)),
                 Route(queues, self.guarded(self.listed_queues)),
                 Route(workflow + "/history", self.guarded(self.read_history)),
+                Route(workflow + "/history-reverse", self.guarded(self.read_history_reverse)),
                 Route(workflow + "/signal/{name}", self.guarded(self.written), methods=["POST"]),
                 Route(workflow + "/{verb}", self.guarded(self.written), methods=["POST"]),
                 Route(workflow, self.guarded(self.described)),
@@ -127,6 +136,7 @@ class FakeCloud:
             "state": f"RESOURCE_STATE_{self.namespaces[name]}",
             "spec": {"name": name.partition(".")[0], "retentionDays": 30},
             "asyncOperationId": "op-1",
+            "resourceVersion": "7",
             "createdTime": "2026-11-20T13:58:01.250Z",
         }
 
@@ -189,6 +199,7 @@ class FakeCloud:
                 return {
                     "workflowExecutionInfo": as_json(info),
                     "pendingActivities": [as_json(each) for each in self.pending],
+                    **({"pendingWorkflowTask": self.pending_task} if self.pending_task else {}),
                 }
         return refusal(404, 5, "the workflow was not found")
 
@@ -200,7 +211,23 @@ class FakeCloud:
             events = greeting_history(is_closed=not known[name].endswith("RUNNING"))
         if "historyEventFilterType" in request.query_params:
             return history_json(events[-1:])
-        return {**history_json(events), "nextPageToken": self.next_page}
+        self.page_tokens.append(request.query_params.get("nextPageToken", ""))
+        start = int(self.page_tokens[-1] or 0)
+        end = start + self.events_per_page
+        token = str(end) if end < len(events) else ""
+        return {**history_json(events[start:end]), "nextPageToken": token}
+
+    async def read_history_reverse(self, request: Request) -> Any:
+        return history_json((self.history or [])[::-1])
+
+    async def usage_series(self, request: Request) -> Any:
+        first, last = (int(request.query_params[name]) for name in ("from", "to"))
+        points = [
+            {"hour": hour, "key": key, "name": key, "actions": actions, "cost": "0.0001"}
+            for hour, key, actions in self.hours
+            if first <= hour < last
+        ]
+        return {"currency": "USD", "points": points}
 
     async def usage_cost(self, request: Request) -> Any:
         return {**self.cost, "month": request.query_params["month"]}
@@ -221,6 +248,10 @@ def sample_cost(today: datetime) -> dict[str, Any]:
         for d in range(1, today.day + 1)
     }
     actions = sum(days.values())
+    cells = [
+        cell("start_workflow", actions // 3, "0.1040"),
+        cell("schedule_activity", actions - actions // 3, "0.2080"),
+    ]
     return {
         "account_id": ACCOUNT,
         "period_start": today.replace(day=1).date().isoformat() + "T00:00:00Z",
@@ -232,26 +263,36 @@ def sample_cost(today: datetime) -> dict[str, Any]:
             {"text": "Actions included", "quantity": actions, "per_million": "0", "amount": "0"},
             {"text": "Plan developer", "quantity": None, "per_million": None, "amount": "25.31"},
         ],
-        "by_namespace": [{"key": "6f1c", "name": NAMESPACE, "actions": actions, "cost": "0.3120"}],
-        "by_action": [
-            {
-                "key": "start_workflow",
-                "name": "start_workflow",
-                "actions": actions // 3,
-                "cost": "0.1040",
-            },
-            {
-                "key": "schedule_activity",
-                "name": "schedule_activity",
-                "actions": actions - actions // 3,
-                "cost": "0.2080",
-            },
-        ],
+        "by_namespace_and_action": cells,
+        "by_namespace": totals(cells, "namespace_id", "namespace"),
+        "by_action": totals(cells, "action", "action"),
         "by_workflow_type": [
             {"key": "Greeting", "name": "Greeting", "actions": actions, "cost": "0.3120"}
         ],
         "by_day": [{"key": k, "name": k, "actions": v, "cost": "0.0104"} for k, v in days.items()],
     }
+
+
+def cell(action: str, actions: int, cost: str, namespace: str = NAMESPACE) -> dict[str, Any]:
+    return {
+        "namespace_id": f"id of {namespace}",
+        "namespace": namespace,
+        "action": action,
+        "actions": actions,
+        "cost": cost,
+    }
+
+
+def totals(cells: list[dict[str, Any]], key: str, name: str) -> list[dict[str, Any]]:
+    """The shares that cells add up to, the dearest first."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in cells:
+        share = found.setdefault(
+            each[key], {"key": each[key], "name": each[name], "actions": 0, "cost": "0"}
+        )
+        share["actions"] += each["actions"]
+        share["cost"] = str(Decimal(share["cost"]) + Decimal(each["cost"]))
+    return sorted(found.values(), key=lambda share: -int(share["actions"]))
 
 
 def populated() -> FakeCloud:

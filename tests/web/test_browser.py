@@ -9,7 +9,16 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from tests.web.browser import browser, chromium, console_url, served, walk_to_quickstart
-from tests.web.fake_cloud import COOKIE, NAMESPACE, PASSWORD, TOKEN, FakeCloud, populated
+from tests.web.fake_cloud import (
+    COOKIE,
+    NAMESPACE,
+    PASSWORD,
+    TOKEN,
+    FakeCloud,
+    cell,
+    populated,
+    totals,
+)
 from tests.web.histories import RUN_ID, execution
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="Chromium is not installed")
@@ -97,8 +106,9 @@ def test_the_quickstart_keeps_its_key_while_the_page_follows_the_worker(
     cloud.executions.clear()
     cloud.polled_queues.clear()
     page.goto(url + HOME)
-    page.get_by_role("button", name="Create a key").click()
+    page.get_by_role("button", name="Create a key").press("Enter")
     expect(page.locator("#panel-python")).to_contain_text(TOKEN)
+    expect(page.get_by_role("button", name="Copy the API key")).to_be_focused()
     cloud.polled_queues.append("hello")
     expect(page.get_by_text("Worker connected")).to_be_visible()
     cloud.executions.append(execution("hello-1", "COMPLETED"))
@@ -151,6 +161,20 @@ def test_terminating_asks_first(page: Page, url: str, cloud: FakeCloud) -> None:
     assert cloud.writes[0][1].endswith("/terminate")
 
 
+def test_a_namespace_is_deleted_by_keyboard_once_its_name_is_typed(
+    page: Page, url: str, cloud: FakeCloud
+) -> None:
+    page.goto(url + HOME)
+    page.get_by_role("button", name="Delete this namespace").press("Enter")
+    page.keyboard.type("another.name")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.get_by_label("to confirm").fill(NAMESPACE)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{url}/namespaces?notice=deleted")
+    assert [verb for verb, _, _ in cloud.writes] == ["DELETE"]
+
+
 def test_a_running_workflow_goes_on_while_it_is_watched(
     page: Page, url: str, cloud: FakeCloud
 ) -> None:
@@ -177,6 +201,28 @@ def test_a_theme_that_was_chosen_stays(page: Page, url: str) -> None:
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.goto(f"{url}/usage")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_a_wide_table_of_usage_scrolls_in_its_own_box_beside_its_names(
+    page: Page, url: str, cloud: FakeCloud
+) -> None:
+    cells = [cell(f"action_number_{number}", 1_000, "0.05") for number in range(15)]
+    cloud.cost |= {
+        "by_namespace_and_action": cells,
+        "by_namespace": totals(cells, "namespace_id", "namespace"),
+        "by_action": totals(cells, "action", "action"),
+    }
+    page.goto(f"{url}/usage")
+    name, last = page.locator(".matrix tbody th"), page.locator(".matrix thead th").last
+    expect(last).not_to_be_in_viewport()
+    before = name.bounding_box()
+    last.scroll_into_view_if_needed()
+    expect(last).to_be_in_viewport()
+    after = name.bounding_box()
+    assert before
+    assert after
+    assert before["x"] == after["x"]
+    assert page.evaluate("document.documentElement.scrollWidth === innerWidth")
 
 
 @pytest.mark.parametrize(("theme", "width"), VIEWS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tenancy.passwords import PASSWORD_CHARACTERS_MAX as MAX
+from tenancy.passwords import PASSWORD_CHARACTERS_MIN as MIN
 from tests.web.conftest import Visitor
 from tests.web.fake_cloud import COOKIE, EMAIL, NAMESPACE, PASSWORD
 
@@ -41,6 +43,7 @@ async def test_a_page_without_a_session_leads_to_the_log_in_and_back(stranger: V
     response = await stranger.get(f"/namespaces/{NAMESPACE}/workflows?status=failed")
     assert response.status_code == 303
     form = await stranger.page(response.headers["location"])
+    assert "You go on where you were." in form.text
     target = form.one("input", name="next").attributes["value"]
     assert target == f"/namespaces/{NAMESPACE}/workflows?status=failed"
     entered = await stranger.post("/login", email=EMAIL, password=PASSWORD, next=target)
@@ -61,6 +64,15 @@ async def test_a_part_of_a_page_that_lost_its_session_moves_the_whole_page(
 async def test_logging_in_never_leads_to_another_site(stranger: Visitor, target: str) -> None:
     response = await stranger.post("/login", email=EMAIL, password=PASSWORD, next=target)
     assert response.headers["location"] == "/namespaces"
+
+
+@pytest.mark.parametrize(("name", "limit"), [("minlength", MIN), ("maxlength", MAX)])
+async def test_the_form_asks_for_a_password_that_the_cloud_takes(
+    stranger: Visitor, name: str, limit: int
+) -> None:
+    page = await stranger.page("/sign-up")
+    assert page.one("input", name="password").attributes[name] == str(limit)
+    assert f"{MIN} characters or more." in page.text
 
 
 async def test_logging_out_is_a_write_that_ends_at_the_log_in(user: Visitor) -> None:

@@ -41,7 +41,7 @@ def test_a_workflow_task_is_shown_only_when_it_failed() -> None:
     scheduled = event(2, "WORKFLOW_TASK_SCHEDULED", 0)
     failed = event(4, "WORKFLOW_TASK_FAILED", 0, scheduled_event_id=2, started_event_id=3)
     assert step_lines(scheduled) == []
-    assert step_lines(scheduled, failed) == ["workflow task Workflow task scheduled: failed"]
+    assert step_lines(scheduled, failed) == ["workflow task Workflow task: failed"]
 
 
 def test_a_step_whose_beginning_is_on_an_earlier_page_stands_by_itself() -> None:

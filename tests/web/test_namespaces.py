@@ -61,7 +61,32 @@ async def test_a_namespace_that_cannot_be_made_says_why(
 
 
 async def test_an_unknown_namespace_is_a_page_that_says_so(user: Visitor) -> None:
-    assert "was not found" in (await user.page("/namespaces/none.zzzzzz", 404)).text
+    page = await user.page("/namespaces/none.zzzzzz", 404)
+    assert "was not found" in page.text
+    assert "/usage" in page.links(), "who is logged in still is"
+
+
+async def test_a_namespace_is_deleted_at_the_version_that_was_seen(user: Visitor) -> None:
+    form = (await user.page(HOME)).one("form", action=f"{HOME}/delete")
+    version = next(form.all("input", name="resource_version")).attributes["value"]
+    response = await user.post(f"{HOME}/delete", resource_version=version, confirmation=NAMESPACE)
+    assert response.headers["location"] == "/namespaces?notice=deleted"
+    assert user.cloud.writes == [
+        ("DELETE", f"/cloud/namespaces/{NAMESPACE}", {"resourceVersion": "7"})
+    ]
+    assert "Nobody can reach" in (await user.page(response.headers["location"])).text
+
+
+async def test_a_namespace_is_deleted_only_after_its_name_was_typed(user: Visitor) -> None:
+    response = await user.post(f"{HOME}/delete", resource_version="7", confirmation="orders")
+    assert response.status_code == 400
+    assert "Nothing was deleted." in response.text
+    assert not user.cloud.writes
+
+
+async def test_a_namespace_that_is_being_deleted_says_so(visit: Callable[..., Visitor]) -> None:
+    page = await visit(FakeCloud(namespaces={NAMESPACE: "DELETING"})).page(HOME)
+    assert "what it held is being deleted" in page.text
 
 
 async def test_the_quickstart_follows_the_first_worker_and_the_first_workflow(

@@ -26,6 +26,7 @@ PRIVATE = (
     f"{HOME}/workflows/order-1042/{RUN_ID}",
     f"{HOME}/workflows/order-1041/{RUN_ID}?history=full",
     "/usage",
+    "/usage?day=2026-11-20",
 )
 LABELLED = ("input", "select", "textarea")
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -138,6 +139,58 @@ async def test_pending_activities_show_attempts_and_the_last_failure(user: Visit
     text = (await user.page(RUNNING)).one("ul", _class="pending").text
     assert "charge_card scheduled, attempt 4 of 10" in text
     assert "CardDeclined the card was declined" in text
+
+
+async def test_a_workflow_whose_code_fails_says_so_with_the_failure(user: Visitor) -> None:
+    user.cloud.history = [
+        event(1, "WORKFLOW_EXECUTION_STARTED", 0),
+        event(2, "WORKFLOW_TASK_SCHEDULED", 0),
+        event(4, "WORKFLOW_TASK_FAILED", 0, scheduled_event_id=2, failure=failure()),
+    ]
+    user.cloud.pending_task = {"state": "PENDING_WORKFLOW_TASK_STATE_STARTED", "attempt": 4}
+    text = (await user.page(RUNNING)).text
+    assert "The workflow's code fails Attempt 4" in text
+    assert "start the worker again, and the workflow goes on from here. CardDeclined" in text
+
+
+@pytest.mark.parametrize(("seconds", "is_told"), [(0, False), (60, True)])
+async def test_a_workflow_that_finds_no_worker_says_so(
+    user: Visitor, seconds: int, is_told: bool
+) -> None:
+    since = datetime.now(UTC) - timedelta(seconds=seconds)
+    user.cloud.pending_task = {
+        "state": "PENDING_WORKFLOW_TASK_STATE_SCHEDULED",
+        "scheduledTime": since.isoformat(),
+        "attempt": 1,
+    }
+    text = (await user.page(RUNNING)).text
+    assert ("Waiting for a worker" in text) is is_told
+
+
+@pytest.mark.parametrize(("state", "told"), [(-60, "scheduled 1 min ago, waits"), (60, "next")])
+async def test_a_pending_activity_says_what_it_waits_for(
+    user: Visitor, state: int, told: str
+) -> None:
+    due_at = datetime.now(UTC) + timedelta(seconds=state)
+    waiting = pending_activity()
+    waiting.scheduled_time.FromDatetime(due_at)
+    waiting.next_attempt_schedule_time.FromDatetime(due_at)
+    user.cloud.pending.append(waiting)
+    assert told in (await user.page(RUNNING)).one("ul", _class="pending").text
+
+
+async def test_a_long_history_is_shown_page_by_page(user: Visitor) -> None:
+    user.cloud.history = [event(n, "WORKFLOW_EXECUTION_SIGNALED", n) for n in range(1, 701)]
+    user.cloud.events_per_page = 256
+    first = await user.page(f"{CLOSED}?history=full")
+    assert "events 1 to 512 of" in first.text
+    assert "These are the steps on this page of the history." in first.text
+    following = first.one("a", rel="next").attributes["href"]
+    second = await user.page(following)
+    assert "events 513 to 700 of" in second.text
+    assert "Input It is on the first page of the history." in second.text
+    assert len(second.all("span", _class="entry-title")) == 188
+    assert not second.all("a", rel="next")
 
 
 async def test_a_running_workflow_is_asked_for_again_until_something_happened(

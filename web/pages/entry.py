@@ -33,7 +33,11 @@ async def sign_up(visit: Visit) -> Response:
 
 
 async def log_in_form(visit: Visit) -> Response:
-    return visit.page("login.html", problem="", email="", next=_inside(visit.query("next")))
+    target = visit.query("next")
+    is_sent_here = bool(target)
+    return visit.page(
+        "login.html", problem="", email="", next=_inside(target), is_sent_here=is_sent_here
+    )
 
 
 async def log_in(visit: Visit) -> Response:
@@ -42,8 +46,14 @@ async def log_in(visit: Visit) -> Response:
     try:
         await visit.cloud.post("/api/v1/login", credentials)
     except (Refused, LoggedOut) as error:
-        status = error.status
-        return visit.page("login.html", status=status, problem=error, email=email, next=target)
+        return visit.page(
+            "login.html",
+            status=error.status,
+            problem=error,
+            email=email,
+            next=target,
+            is_sent_here=False,
+        )
     return visit.go(target)
 
 

@@ -23,6 +23,7 @@ class NamespaceRow:
     retention_days: int
     created_at: datetime | None
     operation_id: str
+    resource_version: str
 
     @property
     def is_active(self) -> bool:
@@ -38,6 +39,7 @@ def namespace_row(answer: Answer) -> NamespaceRow:
         retention_days=int(spec.get("retentionDays", 0)),
         created_at=read_time(answer.get("createdTime")),
         operation_id=str(answer.get("asyncOperationId", "")),
+        resource_version=str(answer.get("resourceVersion", "")),
     )
 
 
@@ -56,6 +58,16 @@ async def create(visit: Visit) -> Response:
     except Refused as error:
         return await _page(visit, name=name, retention_days=retention_days, problem=error)
     return visit.go(f"/namespaces/{segment(made['namespace'])}")
+
+
+async def delete(visit: Visit) -> Response:
+    """Only after its name was typed: what is deleted does not come back."""
+    name = visit.path("namespace")
+    if visit.form.get("confirmation", "").strip() != name:
+        raise Refused(400, f"Nothing was deleted. To delete the namespace, type its name: {name}")
+    version = visit.form.get("resource_version", "")
+    await visit.cloud.delete(f"/cloud/namespaces/{segment(name)}", resourceVersion=version)
+    return visit.go("/namespaces", notice="deleted")
 
 
 async def _page(

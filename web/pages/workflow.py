@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from starlette.responses import Response
 
-from web.cloud import Answer, namespace_path, segment
+from web.cloud import Answer, Cloud, namespace_path, segment
 from web.errors import NoSuchPage, Refused
-from web.formats import read_time
+from web.formats import now, read_time
 from web.history import Event, find, is_noise, read_events, steps_of
 from web.pages.workflows import WorkflowRow, workflow_row
 from web.payloads import FailureView, PayloadView, failure_views, payload_views
@@ -21,6 +22,12 @@ from web.timeline import timeline
 from web.visit import Visit
 
 EVENTS_PER_PAGE = 500
+"""As many as are read before there is a next page; the API gives them in smaller ones."""
+
+LATEST_EVENTS = 20
+WAITING_SECONDS = 5
+"""How long a task may lie in its queue before the page says that no worker takes it."""
+
 CLOSING = tuple(
     f"WORKFLOW_EXECUTION_{end}"
     for end in ("COMPLETED", "FAILED", "TIMED_OUT", "CANCELED", "TERMINATED", "CONTINUED_AS_NEW")
@@ -38,10 +45,21 @@ class PendingActivity:
     attempts_max: int
     scheduled_at: datetime | None
     next_attempt_at: datetime | None
+    """None if it is due."""
+
     heartbeat_at: datetime | None
     worker: str
     failures: list[FailureView]
     heartbeat: list[PayloadView]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingTask:
+    """Why a workflow does not go on: its code fails, or no worker is there to run it."""
+
+    attempt: int
+    scheduled_at: datetime | None
+    failures: list[FailureView]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +124,17 @@ async def _page(visit: Visit, *, problem: Refused | None = None) -> Response:
     path = namespace_path(namespace, "workflows", workflow)
     described = await visit.cloud.get(path, **execution)
     row = workflow_row(described["workflowExecutionInfo"])
-    version = _version(described)
+    stuck = _stuck_task(described)
+    version = _version(described, stuck)
     if visit.query("known") == version:
         # The page asks again and again while it is open; nothing has happened since.
         return Response(status_code=204)
     after = visit.query("after")
-    if after:
-        execution["nextPageToken"] = after
-    history, closing = await asyncio.gather(
-        visit.cloud.get(f"{path}/history", maximumPageSize=EVENTS_PER_PAGE, **execution),
+    (events, next_events), closing, task = await asyncio.gather(
+        _events(visit.cloud, f"{path}/history", execution, after),
         _closing_event(visit, path, run, row),
+        _pending_task(visit.cloud, f"{path}/history-reverse", execution, stuck),
     )
-    events = read_events(history)
     steps = steps_of(events)
     started = find(events, "WORKFLOW_EXECUTION_STARTED")
     return visit.page(
@@ -135,10 +152,51 @@ async def _page(visit: Visit, *, problem: Refused | None = None) -> Response:
         steps=[step for step in steps if not is_noise(step)],
         is_full=visit.query("history") == "full",
         after=after,
-        next_events=str(history.get("nextPageToken", "")),
+        next_events=next_events,
+        task=task,
         pending=[_pending(each) for each in described.get("pendingActivities") or []],
         timeline=timeline(steps, started_at=row.started_at, ended_at=row.ended_at),
     )
+
+
+async def _events(
+    cloud: Cloud, path: str, execution: Mapping[str, str | int], after: str
+) -> tuple[list[Event], str]:
+    """Events from behind `after`, and the token of those that follow them."""
+    events: list[Event] = []
+    while True:
+        query = {**execution, "nextPageToken": after} if after else execution
+        answer = await cloud.get(path, **query)
+        events += read_events(answer)
+        after = str(answer.get("nextPageToken", ""))
+        if not after or len(events) >= EVENTS_PER_PAGE:
+            return events, after
+
+
+def _stuck_task(described: Answer) -> Answer:
+    """The workflow task that keeps failing or finds no worker; empty if there is none."""
+    task: Answer = described.get("pendingWorkflowTask") or {}
+    since = read_time(task.get("scheduledTime"))
+    is_waiting = (
+        str(task.get("state", "")).endswith("_SCHEDULED")
+        and since is not None
+        and now() - since > timedelta(seconds=WAITING_SECONDS)
+    )
+    return task if is_waiting or int(task.get("attempt", 0)) > 1 else {}
+
+
+async def _pending_task(
+    cloud: Cloud, path: str, execution: Mapping[str, str | int], task: Answer
+) -> PendingTask | None:
+    if not task:
+        return None
+    attempt = int(task.get("attempt", 1))
+    failed: Event | None = None
+    if attempt > 1:
+        latest = await cloud.get(path, maximumPageSize=LATEST_EVENTS, **execution)
+        failed = find(read_events(latest), "WORKFLOW_TASK_FAILED", "WORKFLOW_TASK_TIMED_OUT")
+    failures = failure_views(failed.attributes.get("failure")) if failed else []
+    return PendingTask(attempt, read_time(task.get("scheduledTime")), failures)
 
 
 async def _closing_event(visit: Visit, path: str, run: str, row: WorkflowRow) -> Event | None:
@@ -162,17 +220,19 @@ def _ending(event: Event | None) -> Ending | None:
     )
 
 
-def _version(described: Answer) -> str:
+def _version(described: Answer, stuck: Answer) -> str:
     """Changes whenever the page would: with each event, attempt and heartbeat."""
     info = described["workflowExecutionInfo"]
     pending = [
         f"{each.get('attempt', 0)}{each.get('state', '')[-7:]}{each.get('lastHeartbeatTime', '')}"
         for each in described.get("pendingActivities") or []
     ]
-    return ".".join((str(info.get("historyLength", 0)), *pending))
+    return ".".join((str(info.get("historyLength", 0)), str(stuck.get("attempt", 0)), *pending))
 
 
 def _pending(answer: Answer) -> PendingActivity:
+    next_attempt_at = read_time(answer.get("nextAttemptScheduleTime"))
+    is_ahead = next_attempt_at is not None and next_attempt_at > now()
     return PendingActivity(
         id=str(answer.get("activityId", "")),
         type=str((answer.get("activityType") or {}).get("name", "")),
@@ -180,7 +240,7 @@ def _pending(answer: Answer) -> PendingActivity:
         attempt=int(answer.get("attempt", 1)),
         attempts_max=int(answer.get("maximumAttempts", 0)),
         scheduled_at=read_time(answer.get("scheduledTime")),
-        next_attempt_at=read_time(answer.get("nextAttemptScheduleTime")),
+        next_attempt_at=next_attempt_at if is_ahead else None,
         heartbeat_at=read_time(answer.get("lastHeartbeatTime")),
         worker=str(answer.get("lastWorkerIdentity", "")),
         failures=failure_views(answer.get("lastFailure")),

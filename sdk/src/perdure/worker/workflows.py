@@ -128,9 +128,9 @@ class WorkflowTasks:
         events = await self._events(task)
         first_id = number(events[0], "eventId") if events else 0
         if instance is not None:
-            started_id = number(task, "startedEventId")
-            is_next = not started_id or started_id > instance.last_started_event_id
-            if is_next and first_id <= instance.last_event_id + 1:
+            # After a task that timed out, the instance has done what never came into the history.
+            is_true = instance.last_started_event_id <= number(task, "previousStartedEventId")
+            if is_true and first_id <= instance.last_event_id + 1:
                 return instance, events
             await self._threads.evict([instance])
         if first_id != 1:
