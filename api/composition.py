@@ -27,7 +27,7 @@ from api.installation import Installation
 from api.open_calls import OpenCalls
 from api.telemetry import Telemetry
 from api.upkeep import Upkeep
-from billing.usage import ROWS_PER_RUN_MAX, AccountOf, Collector
+from billing.usage import AccountOf, Collector
 from engine.env.system import SystemEnv
 from engine.errors import Unavailable
 from engine.node import Node, NodeConfig
@@ -181,10 +181,7 @@ def _start_upkeep(upkeep: Upkeep, parts: _Parts) -> None:
         return RECONCILE_AGAIN_SECONDS if unfinished else RECONCILE_SECONDS
 
     async def collect_usage() -> float:
-        while await collector.run_once() == ROWS_PER_RUN_MAX:
-            pass
-        if position := await collector.position():
-            await link.delete_facts(position)
+        await collector.run()
         return COLLECT_SECONDS
 
     async def write_key_use() -> float:

@@ -116,8 +116,14 @@ class Dispatcher:
 
         task = asyncio.create_task(record())
         self._acts.add(task)
-        task.add_done_callback(self._acts.discard)
+        task.add_done_callback(self._act_ended)
         return await asyncio.shield(task)
+
+    def _act_ended(self, task: asyncio.Task[bytes]) -> None:
+        self._acts.discard(task)
+        # What a caller who has left would have been refused is not for the log.
+        if not task.cancelled():
+            task.exception()
 
     async def _namespace_caller(
         self, method: Method, name: str, principal: Principal | None

@@ -16,7 +16,9 @@ from api.request_id import REQUEST_ID
 FIELDS = (
     "cell_id",
     "dropped",
+    "epoch",
     "error",
+    "full",
     "key_id",
     "method",
     "namespace_id",

@@ -37,6 +37,9 @@ class FactSource(Protocol):
     async def read_facts(self, after_position: int, limit: int) -> Sequence[FactRow]:
         """Rows behind `after_position`, ascending, at most `limit`."""
 
+    async def delete_facts(self, up_to_position: int) -> None:
+        """Forget rows that are collected."""
+
 
 class UsageKey(NamedTuple):
     """What Actions are counted by. `hour` is that of the event that caused them."""

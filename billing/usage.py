@@ -43,6 +43,17 @@ class Collector:
             cursor = await session.get(UsageCursor, self._source.cell_id)
             return cursor.position if cursor else 0
 
+    async def run(self) -> None:
+        """Collect all there is, and have the cell forget what was new."""
+        is_new = False
+        while count := await self.run_once():
+            is_new = True
+            if count < ROWS_PER_RUN_MAX:
+                break
+        # A cell where nothing happens is asked to forget nothing, or it would write for ever.
+        if is_new:
+            await self._source.delete_facts(await self.position())
+
     async def run_once(self) -> int:
         """Collect the next rows; how many were read, 0 when there are none.
 

@@ -68,7 +68,7 @@ class Database:
     def __init__(self, url: str) -> None:
         is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
         limits: dict[str, Any] = {} if is_sqlite else {"pool_size": POSTGRES_CONNECTIONS_MAX}
-        self._engine = create_async_engine(url, max_overflow=0, **limits)
+        self._engine = create_async_engine(url, max_overflow=0, hide_parameters=True, **limits)
         if is_sqlite:
             prepare_sqlite(self._engine.sync_engine)
         self._writers = async_sessionmaker(self._engine, expire_on_commit=False)

@@ -20,7 +20,7 @@ async def migrate(url: str) -> None:
 
     Alembic keeps one migration in mind per process: do not run it beside another `migrate`.
     """
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         prepare_sqlite(engine.sync_engine)
     try:

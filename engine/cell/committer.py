@@ -1,6 +1,7 @@
 """Group commit: all shards of a node that have something ready go in one transaction.
 
-The next transaction starts when the last one ends; there is no window to wait for.
+The next transaction starts when the last one ends and the event loop has turned once more; there
+is no window to wait for.
 """
 
 from __future__ import annotations

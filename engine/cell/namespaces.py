@@ -43,7 +43,8 @@ class Namespaces:
     def __init__(self, env: Env, store: Store, announce: Callable[[], None]) -> None:
         self.changed: Callable[[], None] = lambda: None
         """Called when one may have been put or deleted, here or elsewhere."""
-        self._announce = announce
+        self.announce = announce
+        """Has the other nodes read all of them again."""
         self._env = env
         self._store = store
         self._by_id: dict[str, Namespace] = {}
@@ -81,4 +82,4 @@ class Namespaces:
         await self._store.put_namespace(NamespaceRow(namespace.namespace_id, namespace.name, blob))
         self._by_id[namespace.namespace_id] = namespace
         self.changed()
-        self._announce()
+        self.announce()

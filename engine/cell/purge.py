@@ -57,11 +57,13 @@ class Purge:
     async def _look(self, namespace_id: str) -> None:
         try:
             found = await self._purge(namespace_id)
-        except StoreError as error:
+        except (StoreError, EngineError) as error:
             log.warning("purge_failed", extra={"namespace_id": namespace_id, "why": str(error)})
             return
         if found:
             self._found_empty.discard(namespace_id)
+            # Whoever holds the shards of what is left may not have heard of the deletion.
+            self._namespaces.announce()
         elif namespace_id in self._found_empty:
             self._done.add(namespace_id)
         else:

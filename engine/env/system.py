@@ -79,13 +79,13 @@ class SystemEnv:
         return self._entropy[begin : self._entropy_used]
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work, name=name)
+        # What goes on beside a call is nobody's call: it takes no trace and no id along.
+        task = asyncio.get_running_loop().create_task(work, name=name, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._finished)
         return task
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        # What a timer leads to is nobody's call: it takes no trace and no id along.
         return asyncio.get_running_loop().call_later(seconds, callback, context=Context())
 
     async def sleep(self, seconds: float) -> None:

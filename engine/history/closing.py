@@ -12,7 +12,7 @@ from temporalio.api.history.v1 import (
 )
 
 from engine.history import next_run, workflow_task
-from engine.history.next_run import POLICY_NOT_SET, NextRun
+from engine.history.next_run import NextRun
 from engine.history.protobuf import NANOSECONDS
 from engine.history.transition import Transition
 from engine.limits import HISTORY_BYTES_MAX, HISTORY_EVENT_COUNT_MAX
@@ -42,19 +42,16 @@ def terminate(
 def time_out(t: Transition) -> None:
     """The run's time is over, or the execution's, behind which no run follows."""
     _abandon_task(t)
-    following = NextRun(POLICY_NOT_SET)
+    following = NextRun(RetryState.RETRY_STATE_TIMEOUT)
     if not 0 < t.state.run.execution_expires_at_ns <= t.now_ns:
         failure = Failure(message="workflow timeout", source="Server")
         failure.timeout_failure_info.timeout_type = TimeoutType.TIMEOUT_TYPE_START_TO_CLOSE
         following = next_run.after_failure(t, failure)
         next_run.follow(t, following, result=None, failure=failure)
-    retry_state = following.retry_state
-    if retry_state == POLICY_NOT_SET:
-        retry_state = RetryState.RETRY_STATE_TIMEOUT
     close(
         t,
         WorkflowExecutionTimedOutEventAttributes(
-            retry_state=retry_state, new_execution_run_id=following.run_id
+            retry_state=following.retry_state, new_execution_run_id=following.run_id
         ),
     )
 

@@ -15,9 +15,10 @@ from temporalio.api.history.v1 import (
 from temporalio.api.sdk.v1 import UserMetadata
 
 from engine.history import begin, cron, retry
-from engine.history.protobuf import to_duration
+from engine.history.protobuf import NANOSECONDS, to_duration
 from engine.history.state import RunState
 from engine.history.transition import StartRun, Transition
+from engine.limits import CHAIN_INTERVAL_SECONDS_MIN
 from engine.metering.facts import FactKind
 
 RETRY = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_RETRY
@@ -46,6 +47,9 @@ def after_failure(t: Transition, failure: Failure) -> NextRun:
         if retry_state == RetryState.RETRY_STATE_IN_PROGRESS:
             requested_ns = retry.requested_delay_ns(failure)
             backoff_ns = retry.interval_ns(policy, run.attempt, requested_ns)
+            # A chain must not turn as fast as its worker fails: it would leave a run each time.
+            soonest_ns = run.execution_at_ns + CHAIN_INTERVAL_SECONDS_MIN * NANOSECONDS
+            backoff_ns = max(backoff_ns, soonest_ns - t.now_ns)
             return NextRun(retry_state, t.next_run_id(), RETRY, backoff_ns)
     return _at_cron_time(t, started, retry_state)
 

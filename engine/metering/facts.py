@@ -3,7 +3,8 @@
 Three audited classes. *Histories* tell again what was started, scheduled, signaled. *Run counters*
 hold what histories do not say (attempts, local-activity retries, how a signal came); they outlive
 retention in the run's summary. *Calls* (queries, heartbeats) are counted durably before the reply,
-in run counters too. A recount of public histories and summaries must equal the ledger exactly.
+in run counters too. A recount of the histories that are kept and of all summaries must equal the
+ledger exactly.
 """
 
 from __future__ import annotations

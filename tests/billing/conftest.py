@@ -22,6 +22,8 @@ class Cell:
 
     cell_id: str = CELL
     rows: list[FactRow] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
+    """Up to which position it was asked to forget rows, each time."""
 
     def commit(self, *facts: Fact, shard_id: int = 1) -> FactRow:
         last = max((row.sequence for row in self.rows if row.shard_id == shard_id), default=0)
@@ -35,6 +37,9 @@ class Cell:
 
     async def read_facts(self, after_position: int, limit: int) -> Sequence[FactRow]:
         return [row for row in self.rows if row.position > after_position][:limit]
+
+    async def delete_facts(self, up_to_position: int) -> None:
+        self.forgotten.append(up_to_position)
 
 
 @pytest.fixture

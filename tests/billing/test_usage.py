@@ -107,6 +107,20 @@ async def test_more_rows_than_one_run_takes_are_all_collected(
     assert await counted(database) == ROWS_PER_RUN_MAX + 1
 
 
+async def test_what_is_collected_is_forgotten_by_the_cell_once(
+    database: Database, cell: Cell
+) -> None:
+    collector = Collector(database, cell, account_of)
+    await collector.run()
+    assert cell.forgotten == []
+    for _ in range(ROWS_PER_RUN_MAX + 1):
+        cell.commit(started())
+    for _ in range(3):
+        await collector.run()
+    assert cell.forgotten == [ROWS_PER_RUN_MAX + 1]
+    assert await counted(database) == ROWS_PER_RUN_MAX + 1
+
+
 async def test_a_row_that_comes_again_at_another_position_counts_nothing(
     database: Database, cell: Cell
 ) -> None:

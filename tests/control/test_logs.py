@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import io
 import json
 import logging
@@ -7,8 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from api.logs import set_up_logs
+from api.logs import FIELDS, set_up_logs
 from api.request_id import REQUEST_ID
+from tests.house.tree import ROOT, product_files
 
 
 @pytest.fixture
@@ -56,3 +58,16 @@ def test_a_line_of_a_request_has_its_id(stream: io.StringIO) -> None:
     within, outside = map(json.loads, stream.getvalue().splitlines())
     assert within["request_id"] == "r-7"
     assert "request_id" not in outside
+
+
+def test_whatever_the_product_logs_is_listed() -> None:
+    given: set[str] = set()
+    for path in product_files(".py"):
+        if not path.startswith(("api/", "billing/", "engine/", "tenancy/", "web/")):
+            continue
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "extra":
+                if isinstance(node.value, ast.Dict):
+                    given |= {ast.literal_eval(key) for key in node.value.keys if key}
+    assert given >= {"run_id", "shard_id"}
+    assert given - set(FIELDS) == set()

@@ -102,7 +102,7 @@ async def test_a_cron_run_that_times_out_is_followed_at_the_next_time(cell: Cell
     first = await cell.start(cron_schedule="@hourly", workflow_run_timeout=Duration(seconds=30))
     event = await cell.close_event(run_id=first)
     timed_out = event.workflow_execution_timed_out_event_attributes
-    assert timed_out.retry_state == RetryState.RETRY_STATE_TIMEOUT
+    assert timed_out.retry_state == RetryState.RETRY_STATE_RETRY_POLICY_NOT_SET
     assert event.event_time.seconds % 3600 == 30
     info = (await cell.describe()).workflow_execution_info
     assert info.execution.run_id == timed_out.new_execution_run_id

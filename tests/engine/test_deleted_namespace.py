@@ -10,10 +10,10 @@ import temporalio.api.workflowservice.v1 as w
 
 from engine.cell import purge
 from engine.cell.namespaces import Namespace, Namespaces
-from engine.errors import NotFound
+from engine.errors import DeadlineExceeded, NotFound
 from engine.handlers.handler import CELL_SERVICE
 from engine.protocol.cell_pb2 import DeleteNamespaceRequest, DeleteNamespaceResponse
-from engine.visibility.query import VisibilityQuery
+from engine.visibility.query import VisibilityQuery, VisibilityRow
 from tests.engine.cell import (
     NAMESPACE_ID,
     Cell,
@@ -109,5 +109,22 @@ async def test_a_run_that_was_let_in_before_the_deletion_is_found_later(
         patch.setattr(Namespaces, "get", let_in)
         await cell.start("late")
     assert await listed(cell) == ["late"]
+    await asyncio.sleep(LOOKS_SECONDS)
+    assert await listed(cell) == []
+
+
+@pytest.mark.allow_log("purge_failed")
+@in_cell
+async def test_a_list_that_cannot_be_read_now_is_read_later(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_slow(query: VisibilityQuery) -> list[VisibilityRow]:
+        raise DeadlineExceeded
+
+    await cell.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(cell.store, "list_visibility", too_slow)
+        await delete_namespace(cell)
+        await asyncio.sleep(1)
     await asyncio.sleep(LOOKS_SECONDS)
     assert await listed(cell) == []

@@ -32,7 +32,13 @@ from engine.limits import (
     SEARCH_ATTRIBUTES_BYTES_MAX,
 )
 from engine.protocol.cell_pb2 import PutNamespaceRequest, PutNamespaceResponse
-from tests.engine import test_backlog, test_cron, test_limits_of_counts, test_limits_of_time
+from tests.engine import (
+    test_backlog,
+    test_cron,
+    test_limits_of_counts,
+    test_limits_of_time,
+    test_retried_runs,
+)
 from tests.engine.bounds import ON_BOTH_SIDES, TESTED, limit, payloads_of, refused_if
 from tests.engine.cell import (
     QUEUE,
@@ -45,7 +51,13 @@ from tests.engine.cell import (
     upsert_memo,
 )
 
-ELSEWHERE = (test_backlog, test_cron, test_limits_of_counts, test_limits_of_time)
+ELSEWHERE = (
+    test_backlog,
+    test_cron,
+    test_limits_of_counts,
+    test_limits_of_time,
+    test_retried_runs,
+)
 """Where the other tests of limits are; importing them makes them known."""
 
 KEYWORD = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD

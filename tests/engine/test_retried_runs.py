@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,8 @@ from temporalio.api.history.v1 import WorkflowExecutionStartedEventAttributes
 from temporalio.api.sdk.v1 import UserMetadata
 
 from engine.errors import InvalidArgument, NotFound
+from engine.limits import CHAIN_INTERVAL_SECONDS_MIN
+from tests.engine.bounds import limit
 from tests.engine.cell import (
     NAMESPACE_ID,
     Cell,
@@ -258,3 +261,21 @@ async def test_only_a_run_that_another_may_follow_keeps_how_it_began(cell: Cell)
     for _ in kept:
         await due(cell, failing())
     assert not await kept_of(cell, "tried")
+
+
+@limit("CHAIN_INTERVAL_SECONDS_MIN")
+@pytest.mark.parametrize("worked_seconds", [0, CHAIN_INTERVAL_SECONDS_MIN, 3])
+@in_cell
+async def test_a_chain_begins_no_more_than_one_run_a_second(
+    cell: Cell, worked_seconds: int
+) -> None:
+    first = await cell.start(retry_policy=policy())
+    began_at = (await cell.history(run_id=first))[0].event_time.ToDatetime()
+    task = await cell.poll()
+    await asyncio.sleep(worked_seconds)
+    impatient = failing(next_retry_delay=timedelta(0))
+    await cell.complete(task, impatient)
+    event, started = await began(cell)
+    begins_at = event.event_time.ToDatetime() + started.first_workflow_task_backoff.ToTimedelta()
+    least = timedelta(seconds=max(worked_seconds, CHAIN_INTERVAL_SECONDS_MIN))
+    assert timedelta(0) <= begins_at - began_at - least < timedelta(seconds=1)

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from perdure import Client
+from perdure.exceptions import RPCError
 from tests.house.tree import ROOT
 from tests.product.client import Access, open_account
 from tests.product.server import Product
 
 FIRST_PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ANSWER_SECONDS_MAX = 30
+GREETING_SECONDS_MAX = 90
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,13 @@ async def started(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
         await program.communicate()
 
 
+def program_of(document: str) -> str:
+    """The first Python program that a document shows."""
+    found = FIRST_PROGRAM.search((ROOT / document).read_text(encoding="utf-8"))
+    assert found
+    return found[1]
+
+
 def filled(text: str, own: Mapping[str, str]) -> str:
     for shown, value in own.items():
         assert shown in text
@@ -51,15 +60,13 @@ def filled(text: str, own: Mapping[str, str]) -> str:
 async def test_the_readme_s_ten_lines_greet(
     shared: Product, customer: Access, tmp_path: Path
 ) -> None:
-    found = FIRST_PROGRAM.search((ROOT / "sdk/README.md").read_text(encoding="utf-8"))
-    assert found
     own = {
         "127.0.0.1:8233": shared.address,
         '"NAMESPACE"': f'"{customer.namespace}"',
         '"API_KEY"': f'"{customer.key}"',
     }
     path = tmp_path / "hello.py"
-    path.write_text(filled(found[1], own), encoding="utf-8")
+    path.write_text(filled(program_of("sdk/README.md"), own), encoding="utf-8")
     async with started(sys.executable, "-u", str(path)) as program:
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
             assert await program.communicate() == (b"Hello, World!\n", b"")
@@ -93,3 +100,43 @@ async def test_the_console_s_worker_greets_and_serves_what_curl_starts(
             assert b'"runId"' in told
         assert await client.get_workflow_handle("hello-2").result() == "Hello, curl!"
         assert program.returncode is None
+
+
+@pytest.mark.ci
+async def test_the_readme_s_program_greets_though_the_cloud_was_killed_while_it_slept(
+    product: Product, tmp_path: Path
+) -> None:
+    access = await open_account(product)
+    own = {
+        "http://127.0.0.1:8233": product.address,
+        "YOUR NAMESPACE": access.namespace,
+        "YOUR KEY": access.key,
+    }
+    path = tmp_path / "hello.py"
+    path.write_text(filled(program_of("README.md"), own), encoding="utf-8")
+    async with (
+        asyncio.timeout(GREETING_SECONDS_MAX),
+        started(sys.executable, "-u", str(path)) as program,
+        await Client.connect(
+            product.address, namespace=access.namespace, api_key=access.key
+        ) as client,
+    ):
+        await _sleeps(client, "hello-1")
+        product.kill()
+        await product.start()
+        told, _ = await program.communicate()
+        assert told == b"Hello, world!\n"
+        assert program.returncode == 0
+    await access.owner.http.aclose()
+
+
+async def _sleeps(client: Client, workflow_id: str) -> None:
+    """Return when the workflow, which is about to be started, waits for its timer."""
+    handle = client.get_workflow_handle(workflow_id)
+    while True:
+        try:
+            async for event in handle.fetch_history_events(wait_new_event=True):
+                if event["eventType"] == "EVENT_TYPE_TIMER_STARTED":
+                    return
+        except RPCError:
+            continue  # The program is about to start it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -77,6 +78,14 @@ def _read(path: Path) -> dict[str, dict[str, object]]:
     return kept
 
 
+def _commit() -> str:
+    """The commit that is checked out; what was changed since then shows in the digest alone."""
+    command = ["git", "-c", "safe.directory=*", "rev-parse", "--short=10", "HEAD"]
+    return subprocess.run(
+        command, cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
 def _text(code: str, kept: dict[str, dict[str, object]]) -> str:
     def total(name: str) -> float:
         return sum(float(str(part[name])) for part in kept.values())
@@ -89,6 +98,7 @@ def _text(code: str, kept: dict[str, dict[str, object]]) -> str:
         "# Simulated seeds",
         "",
         f"State of the code `{code}` (a digest of all Python files and the lock), "
+        f"commit `{_commit()}`, "
         f"Python {sys.version_info.major}.{sys.version_info.minor}. "
         "Every seed kept every invariant of `docs/simulation.md`.",
         "",

@@ -27,6 +27,7 @@ from temporalio.api.workflowservice.v1 import service_pb2 as workflow
 
 from api.transports.errors import InvalidJson
 from api.transports.json_codec import JsonCodec
+from engine.protocol import tasks_pb2
 
 CODEC = JsonCodec()
 SEEDS = range(3)
@@ -49,7 +50,7 @@ JSON_VALUES: list[Any] = [
 
 def published_types() -> list[Any]:
     found: dict[str, Any] = {}
-    for module in (workflow, operator, cloud):
+    for module in (workflow, operator, cloud, tasks_pb2):
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 for message in (method.input_type, method.output_type):

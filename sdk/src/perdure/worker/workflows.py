@@ -129,8 +129,8 @@ class WorkflowTasks:
         first_id = number(events[0], "eventId") if events else 0
         if instance is not None:
             # After a task that timed out, the instance has done what never came into the history.
-            is_true = instance.last_started_event_id <= number(task, "previousStartedEventId")
-            if is_true and first_id <= instance.last_event_id + 1:
+            is_in_history = instance.last_started_event_id <= number(task, "previousStartedEventId")
+            if is_in_history and first_id <= instance.last_event_id + 1:
                 return instance, events
             await self._threads.evict([instance])
         if first_id != 1:
