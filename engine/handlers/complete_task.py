@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from google.protobuf.message import Message
+
 from engine.call import Call
 from engine.cell.inline import Inline
 from engine.cell.services import Services
@@ -39,10 +41,12 @@ COMPLETIONS: Mapping[str, Handler] = {
 }
 """What a completion may be, by the field that holds it; results have fields of the same names."""
 
-ENDS_OF_ACTIVITIES: Mapping[str, Callable[..., Awaitable[None]]] = {
-    "activity_task_completed": respond_activity_task_completed.complete,
-    "activity_task_failed": respond_activity_task_failed.fail,
-    "activity_task_canceled": respond_activity_task_canceled.cancel,
+ENDS_OF_ACTIVITIES: Mapping[
+    str, Callable[[Services, Any, Call, Inline | None], Awaitable[Message]]
+] = {
+    "activity_task_completed": respond_activity_task_completed.handle,
+    "activity_task_failed": respond_activity_task_failed.handle,
+    "activity_task_canceled": respond_activity_task_canceled.handle,
 }
 
 RESULT_TAG = message_tag(CompleteTaskResponse, "result")
@@ -52,22 +56,24 @@ WORKFLOW_TASK_TAG = message_tag(TaskCompletionResult, "workflow_task")
 
 async def handle(services: Services, request: CompleteTaskRequest, call: Call) -> bytes:
     name, completion = _named(request)
-    if not request.sticky_task_queue or name not in ENDS_OF_ACTIVITIES:
+    answer: Message | bytes
+    tasks: list[bytes] = []
+    if request.sticky_task_queue and name in ENDS_OF_ACTIVITIES:
+        inline = _inline(services, request.sticky_task_queue, completion.identity)
+        answer = await ENDS_OF_ACTIVITIES[name](services, completion, call, inline)
+        tasks = await inline.workflow_tasks()
+    else:
         answer = await COMPLETIONS[name].handle(services, completion, call)
-        serialized = answer if isinstance(answer, bytes) else answer.SerializeToString()
-        return length_prefixed(RESULT_TAG, length_prefixed(ANSWER_TAGS[name], serialized))
-    checks.identifier("sticky_task_queue", request.sticky_task_queue)
-    inline = Inline(
-        services.dispatcher,
-        PollerInfo(completion.identity, polling.request_id(services)),
-        sticky_queue=request.sticky_task_queue,
-    )
-    await ENDS_OF_ACTIVITIES[name](services, completion, call, inline)
-    tasks = await inline.workflow_tasks()
-    with_task = [length_prefixed(WORKFLOW_TASK_TAG, task) for task in tasks]
-    return length_prefixed(
-        RESULT_TAG, length_prefixed(ANSWER_TAGS[name], b"") + b"".join(with_task)
-    )
+    serialized = answer if isinstance(answer, bytes) else answer.SerializeToString()
+    result = [length_prefixed(ANSWER_TAGS[name], serialized)]
+    result += [length_prefixed(WORKFLOW_TASK_TAG, task) for task in tasks]
+    return length_prefixed(RESULT_TAG, b"".join(result))
+
+
+def _inline(services: Services, sticky_queue: str, identity: str) -> Inline:
+    checks.identifier("sticky_task_queue", sticky_queue)
+    poller = PollerInfo(identity, polling.request_id(services))
+    return Inline(services.dispatcher, poller, sticky_queue=sticky_queue)
 
 
 def _named(request: CompleteTaskRequest) -> tuple[str, Any]:

@@ -24,20 +24,14 @@ NOT_REQUESTED = "unable to mark activity as canceled without activity being requ
 
 
 async def handle(
-    services: Services, request: RespondActivityTaskCanceledRequest, call: Call
-) -> RespondActivityTaskCanceledResponse:
-    await cancel(services, request, call)
-    return RespondActivityTaskCanceledResponse()
-
-
-async def cancel(
     services: Services,
     request: RespondActivityTaskCanceledRequest,
     call: Call,
     inline: Inline | None = None,
-) -> None:
-    """End the attempt that the token names; `inline` takes along what that makes."""
+) -> RespondActivityTaskCanceledResponse:
+    """`inline` takes along what the end of the activity makes."""
     await _cancel(await activity_target.by_token(services, request, call), request, inline)
+    return RespondActivityTaskCanceledResponse()
 
 
 async def handle_by_id(

@@ -22,20 +22,14 @@ Request = RespondActivityTaskCompletedRequest | RespondActivityTaskCompletedById
 
 
 async def handle(
-    services: Services, request: RespondActivityTaskCompletedRequest, call: Call
-) -> RespondActivityTaskCompletedResponse:
-    await complete(services, request, call)
-    return RespondActivityTaskCompletedResponse()
-
-
-async def complete(
     services: Services,
     request: RespondActivityTaskCompletedRequest,
     call: Call,
     inline: Inline | None = None,
-) -> None:
-    """Complete the attempt that the token names; `inline` takes along what that makes."""
+) -> RespondActivityTaskCompletedResponse:
+    """`inline` takes along what the end of the activity makes."""
     await _complete(await activity_target.by_token(services, request, call), request, inline)
+    return RespondActivityTaskCompletedResponse()
 
 
 async def handle_by_id(

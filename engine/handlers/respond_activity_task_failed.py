@@ -24,20 +24,14 @@ Request = RespondActivityTaskFailedRequest | RespondActivityTaskFailedByIdReques
 
 
 async def handle(
-    services: Services, request: RespondActivityTaskFailedRequest, call: Call
-) -> RespondActivityTaskFailedResponse:
-    await fail(services, request, call)
-    return RespondActivityTaskFailedResponse()
-
-
-async def fail(
     services: Services,
     request: RespondActivityTaskFailedRequest,
     call: Call,
     inline: Inline | None = None,
-) -> None:
-    """Fail the attempt that the token names; `inline` takes along what that makes."""
+) -> RespondActivityTaskFailedResponse:
+    """`inline` takes along what the end of the activity makes."""
     await _fail(await activity_target.by_token(services, request, call), request, inline)
+    return RespondActivityTaskFailedResponse()
 
 
 async def handle_by_id(

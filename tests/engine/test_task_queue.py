@@ -56,6 +56,11 @@ class Matched:
         self.elsewhere.remove(task.workflow_id)
         raise Unavailable
 
+    def offer(self, names: str) -> None:
+        """One task for each letter."""
+        for name in names:
+            self.queue.offer(task(name))
+
     def commit(self, count: int | None = None) -> None:
         """Make the first `count` starts durable, or all."""
         done, self.started = self.started[:count], self.started[len(self.started[:count]) :]
@@ -93,8 +98,7 @@ def in_queue(test: Callable[[Matched], Coroutine[Any, Any, None]]) -> Callable[[
 @in_queue
 async def test_a_poll_gets_all_that_one_commit_has_for_it(m: Matched) -> None:
     polled = await m.waiting(3)
-    for name in "abcd":
-        m.queue.offer(task(name))
+    m.offer("abcd")
     m.commit()
     assert await polled == [b"a", b"b", b"c"]
     assert m.queue.backlog_count == 1
@@ -103,8 +107,7 @@ async def test_a_poll_gets_all_that_one_commit_has_for_it(m: Matched) -> None:
 @in_queue
 async def test_waiting_polls_take_turns(m: Matched) -> None:
     first, second = await m.waiting(5), await m.waiting(5)
-    for name in "abc":
-        m.queue.offer(task(name))
+    m.offer("abc")
     m.commit()
     assert (await first, await second) == ([b"a", b"c"], [b"b"])
 
@@ -112,8 +115,7 @@ async def test_waiting_polls_take_turns(m: Matched) -> None:
 @in_queue
 async def test_a_task_on_its_way_to_a_poll_that_ended_goes_to_the_next(m: Matched) -> None:
     polled = await m.waiting(5)
-    m.queue.offer(task("a"))
-    m.queue.offer(task("b"))
+    m.offer("ab")
     m.commit(1)
     assert await polled == [b"a"]
     m.commit()
@@ -123,9 +125,9 @@ async def test_a_task_on_its_way_to_a_poll_that_ended_goes_to_the_next(m: Matche
 @in_queue
 async def test_a_poll_that_is_about_to_end_is_given_no_new_task(m: Matched) -> None:
     polled = await m.waiting(5)
-    m.queue.offer(task("a"))
+    m.offer("a")
     m.commit()
-    m.queue.offer(task("b"))
+    m.offer("b")
     assert not m.started
     assert await polled == [b"a"]
     assert m.queue.backlog_count == 1
@@ -134,8 +136,7 @@ async def test_a_poll_that_is_about_to_end_is_given_no_new_task(m: Matched) -> N
 @in_queue
 async def test_a_poll_takes_as_many_undelivered_tasks_as_it_has_room_for(m: Matched) -> None:
     left = await m.waiting(3)
-    for name in "abc":
-        m.queue.offer(task(name))
+    m.offer("abc")
     left.cancel()
     await asyncio.gather(left, return_exceptions=True)
     m.commit()
@@ -146,8 +147,7 @@ async def test_a_poll_takes_as_many_undelivered_tasks_as_it_has_room_for(m: Matc
 @in_queue
 async def test_the_tasks_of_a_cancelled_poll_keep_their_order(m: Matched) -> None:
     left = await m.waiting(2)
-    m.queue.offer(task("a"))
-    m.queue.offer(task("b"))
+    m.offer("ab")
     m.commit()
     left.cancel()
     await asyncio.gather(left, return_exceptions=True)
@@ -158,8 +158,7 @@ async def test_the_tasks_of_a_cancelled_poll_keep_their_order(m: Matched) -> Non
 async def test_a_task_that_is_gone_takes_no_room(m: Matched) -> None:
     m.gone.add("a")
     polled = await m.waiting(1)
-    m.queue.offer(task("a"))
-    m.queue.offer(task("b"))
+    m.offer("ab")
     m.commit()
     assert await polled == [b"b"]
 
@@ -180,8 +179,7 @@ async def test_a_queue_that_moves_tells_its_polls(m: Matched) -> None:
 @in_queue
 async def test_a_poll_starts_each_task_under_its_own_request_id(m: Matched) -> None:
     polled = await m.waiting(3)
-    for name in "aab":
-        m.queue.offer(task(name))
+    m.offer("aab")
     m.commit()
     await polled
     assert len(set(m.asked)) == 3
@@ -191,8 +189,7 @@ async def test_a_poll_starts_each_task_under_its_own_request_id(m: Matched) -> N
 async def test_a_start_of_unknown_outcome_is_repeated_under_its_request_id(m: Matched) -> None:
     m.elsewhere = ["b", "b"]
     polled = await m.waiting(2)
-    m.queue.offer(task("a"))
-    m.queue.offer(task("b"))
+    m.offer("ab")
     m.commit()
     assert await polled == [b"a"]
     following = await m.waiting(1)
