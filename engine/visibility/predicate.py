@@ -43,7 +43,12 @@ def matches(row: VisibilityRow, condition: Condition | None) -> bool:
 
 def has_words(text: str, words: str) -> bool:
     """Whether every word of `words` occurs in `text`, whatever the case."""
-    return set(_WORD.findall(words.casefold())) <= set(_WORD.findall(text.casefold()))
+    return words_of(words) <= words_of(text)
+
+
+def words_of(text: str) -> set[str]:
+    """What counts as the words of a text."""
+    return set(_WORD.findall(text.casefold()))
 
 
 def evaluate(row: VisibilityRow, condition: Condition) -> bool | None:

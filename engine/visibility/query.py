@@ -18,7 +18,7 @@ class Attribute:
     """What to compare: a field or `duration_ns` of `VisibilityRow`, or a key of its attributes.
 
     `keyword_list` says that the stored value is a list and comparisons mean membership;
-    `text` says that equality means that all words of the value occur.
+    `text`, of a search attribute, says that equality means that all words of the value occur.
     """
 
     name: str

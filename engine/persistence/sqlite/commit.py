@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 import apsw
 import msgspec
 
+from engine.persistence.checksum import checksum
 from engine.persistence.protocols import RunWrite, ShardWrite
-from engine.persistence.sqlite.checksum import checksum
 from engine.persistence.sqlite.statement import ManyRows
 from engine.visibility.query import VisibilityRow
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import apsw
 
+from engine.persistence.checksum import checked
 from engine.persistence.protocols import (
     FactRow,
     HistoryBatch,
@@ -14,7 +15,6 @@ from engine.persistence.protocols import (
     RunKey,
     StoredRun,
 )
-from engine.persistence.sqlite.checksum import checked
 
 WORKFLOWS_PER_PAGE = 10_000
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import apsw
 
 from engine.errors import StoreMismatch
-from engine.visibility.query import OPEN_CLOSE_AT_NS
 
 APPLICATION_ID = 0x50455244
 SCHEMA_VERSION = 1
@@ -112,9 +111,6 @@ CREATE TABLE namespace (
     blob BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
-
-CLOSE_AT_NS = f"nullif(close_order, {OPEN_CLOSE_AT_NS})"
-"""The close time of a visibility row, NULL while open; `close_order` is what lists sort by."""
 
 
 def prepare(connection: apsw.Connection, shard_count: int) -> None:

@@ -9,8 +9,8 @@ import apsw
 import msgspec
 
 from engine.errors import InvalidArgument
-from engine.persistence.sqlite.condition import NUMBER_COLUMNS, Parameter, Where
-from engine.persistence.sqlite.schema import CLOSE_AT_NS
+from engine.persistence.condition import CLOSE_AT_NS, NUMBER_COLUMNS
+from engine.persistence.sqlite.condition import SqliteWhere
 from engine.visibility.query import Value, VisibilityQuery, VisibilityRow
 
 COLUMNS = (
@@ -27,7 +27,7 @@ _attributes = msgspec.json.Decoder(dict[str, Value | list[str]])
 def list_visibility(connection: apsw.Connection, query: VisibilityQuery) -> list[VisibilityRow]:
     """A page, newest first."""
     where = "namespace_id = ?1"
-    parameters: list[Parameter] = [query.namespace_id]
+    parameters: list[Value | bytes] = [query.namespace_id]
     if query.after is not None:
         where += " AND (close_order, start_at_ns, run_id) < (?2, ?3, ?4)"
         parameters += query.after
@@ -51,7 +51,7 @@ def _row(*columns: Any) -> VisibilityRow:
 
 def count_visibility(connection: apsw.Connection, query: VisibilityQuery) -> list[tuple[str, int]]:
     """How many rows match, by the value grouped by."""
-    parameters: list[Parameter] = [query.namespace_id]
+    parameters: list[Value | bytes] = [query.namespace_id]
     where = _extended("namespace_id = ?1", parameters, query)
     if query.group_by is None:
         (count,) = _select(
@@ -69,16 +69,16 @@ def count_visibility(connection: apsw.Connection, query: VisibilityQuery) -> lis
     return sorted((str(value), count) for value, count in rows)
 
 
-def _extended(where: str, parameters: list[Parameter], query: VisibilityQuery) -> str:
+def _extended(where: str, parameters: list[Value | bytes], query: VisibilityQuery) -> str:
     if query.where is None:
         return where
-    compiled = Where(query.where, first_number=len(parameters) + 1)
+    compiled = SqliteWhere(query.where, first_number=len(parameters) + 1)
     parameters += compiled.parameters
     return f"{where} AND {compiled.sql}"
 
 
 def _select(
-    connection: apsw.Connection, statement: str, parameters: Sequence[Parameter]
+    connection: apsw.Connection, statement: str, parameters: Sequence[Value | bytes]
 ) -> list[tuple[Any, ...]]:
     # The statement cache is left to the fixed statements: every search differs.
     return list(connection.execute(statement, parameters, can_cache=False))

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InvalidArgument
+from engine.persistence.postgres import PostgresStore
 from engine.persistence.protocols import Store
 from engine.persistence.sqlite import SqliteStore
 from engine.visibility.predicate import matches
@@ -136,9 +137,12 @@ async def test_counts_are_whole_or_by_status(store: Store) -> None:
     assert await store.count_visibility(some) == [("1", 2), ("2", 2)]
 
 
-async def test_counting_by_anything_else_is_refused(sqlite: SqliteStore) -> None:
-    with pytest.raises(InvalidArgument, match="use status"):
-        await sqlite.count_visibility(replace(QUERY, group_by="status; DROP TABLE run"))
+async def test_counting_by_anything_else_is_refused(
+    sqlite: SqliteStore, postgres: PostgresStore
+) -> None:
+    for store in (sqlite, postgres):
+        with pytest.raises(InvalidArgument, match="use status"):
+            await store.count_visibility(replace(QUERY, group_by="status; DROP TABLE run"))
 
 
 async def test_a_thousand_conditions_are_no_expression_too_deep(store: Store) -> None:
@@ -165,7 +169,7 @@ custom = st.builds(
 columns = st.sampled_from(
     [
         Attribute("workflow_id"),
-        Attribute("workflow_type", text=True),
+        Attribute("workflow_type"),
         Attribute("parent_workflow_id"),
         Attribute("status"),
         Attribute("start_at_ns"),
@@ -208,10 +212,16 @@ row_fields: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searched]:
-    with asyncio.Runner() as runner:
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def searched(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Searched]:
+    store: Store
+    if request.param == "postgres":
+        store = PostgresStore(request.getfixturevalue("postgres_database")())
+    else:
         store = SqliteStore(tmp_path_factory.mktemp("search") / "cell.db")
+    with asyncio.Runner() as runner:
         runner.run(store.open(SHARD_COUNT))
         runner.run(own(store, 1))
         yield Searched(runner, store)
@@ -221,7 +231,7 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searched]:
 class Searched:
     """One store for all examples, each with a namespace of its own."""
 
-    def __init__(self, runner: asyncio.Runner, store: SqliteStore) -> None:
+    def __init__(self, runner: asyncio.Runner, store: Store) -> None:
         self._runner = runner
         self._store = store
         self._numbers = itertools.count()
