@@ -30,16 +30,12 @@ class _Job:
         self.loop = asyncio.get_running_loop()
         self.answer: asyncio.Future[Any] = self.loop.create_future()
 
-    def run(self, desk: Desk) -> None:
-        result, error = None, None
-        try:
-            result = self.work(desk)
-        except BaseException as failure:
-            error = failure
+    def answer_with(self, result: Any, error: BaseException | None) -> None:
+        """Lead what came of it back to the asker's event loop."""
         try:
             self.loop.call_soon_threadsafe(self._settle, result, error)
         except RuntimeError:
-            # The asker's event loop ended meanwhile, and with it whoever would be answered.
+            # That event loop ended meanwhile, and with it whoever would be answered.
             return
 
     def _settle(self, result: Any, error: BaseException | None) -> None:
@@ -57,6 +53,7 @@ class Lane(Generic[D]):
     def __init__(self, name: str, desks: Sequence[D]) -> None:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._is_closed = False
+        self._open_jobs: set[_Job] = set()
         self._threads = [
             threading.Thread(target=self._serve, args=(desk,), name=name, daemon=True)
             for desk in desks
@@ -64,11 +61,17 @@ class Lane(Generic[D]):
         for thread in self._threads:
             thread.start()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every job has ended, those whose askers gave up included."""
+        return not self._open_jobs
+
     async def run(self, work: Callable[[D], T]) -> T:
         """What `work` returns or raises on a thread of this lane."""
         if self._is_closed:
             raise StoreUnavailable("the store is closed")
         job = _Job(work)
+        self._open_jobs.add(job)
         self._jobs.put(job)
         result: T = await job.answer
         return result
@@ -84,7 +87,13 @@ class Lane(Generic[D]):
 
     def _serve(self, desk: D) -> None:
         while (job := self._jobs.get()) is not None:
-            job.run(desk)
+            result, error = None, None
+            try:
+                result = job.work(desk)
+            except BaseException as failure:
+                error = failure
+            self._open_jobs.discard(job)
+            job.answer_with(result, error)
             # Waiting for the next job must not keep the last one's rows alive.
-            del job
+            del job, result, error
         desk.close()

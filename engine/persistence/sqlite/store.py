@@ -31,6 +31,13 @@ from engine.visibility.query import VisibilityQuery, VisibilityRow
 
 SEARCH_THREAD_COUNT = 2
 
+QUICK_SECONDS_MAX = 0.001
+"""A disk that syncs within it is waited for by the event loop itself: a thread that must win the
+interpreter lock to begin, to go on and to answer takes longer. Slower disks have the thread."""
+
+ROWS_AT_ONCE_MAX = 256
+"""Larger commits have the thread in any case: their rows take longer than the sync."""
+
 T = TypeVar("T")
 
 
@@ -46,10 +53,12 @@ class SqliteStore:
         path: Path,
         *,
         read_seconds_max: float = READ_SECONDS_MAX,
+        quick_seconds_max: float = QUICK_SECONDS_MAX,
         vfs: str | None = None,
     ) -> None:
         self._file = StoreFile(path, vfs)
         self._read_seconds_max = read_seconds_max
+        self._quick_seconds_max = quick_seconds_max
         self._lanes: _Lanes | None = None
 
     async def open(self, shard_count: int) -> None:
@@ -57,7 +66,7 @@ class SqliteStore:
             await self._write(lambda connection: prepare(connection, shard_count))
             return
         await asyncio.to_thread(self._file.create)
-        self._lanes = _Lanes(self._file, self._read_seconds_max)
+        self._lanes = _Lanes(self._file, self._read_seconds_max, self._quick_seconds_max)
         try:
             await self._write(lambda connection: prepare(connection, shard_count))
         except BaseException:
@@ -70,7 +79,15 @@ class SqliteStore:
             await lanes.close()
 
     async def commit(self, writes: Sequence[ShardWrite]) -> frozenset[int]:
-        return await self._write(lambda connection: commit.commit(connection, writes))
+        def work(connection: apsw.Connection) -> frozenset[int]:
+            return commit.commit(connection, writes)
+
+        lanes = self._opened()
+        if lanes.writes.is_idle and _row_count(writes) <= ROWS_AT_ONCE_MAX:
+            fenced = lanes.writer.transact_at_once(work)
+            if fenced is not None:
+                return fenced
+        return await self._write(work)
 
     async def acquire(
         self, shard_ids: Sequence[int], owner: str, now_ns: int, expires_at_ns: int
@@ -167,10 +184,11 @@ class SqliteStore:
 class _Lanes:
     """The threads of an open store."""
 
-    def __init__(self, file: StoreFile, read_seconds_max: float) -> None:
+    def __init__(self, file: StoreFile, read_seconds_max: float, quick_seconds_max: float) -> None:
         gate = threading.Lock()
         self.checkpointer = Checkpointer(file, gate)
-        self.writes = Lane("store-write", [Writer(file, gate, self.checkpointer.wrote)])
+        self.writer = Writer(file, gate, self.checkpointer.wrote, quick_seconds_max)
+        self.writes = Lane("store-write", [self.writer])
         self.look_ups = Lane("store-look-up", [Reader(file, read_seconds_max)])
         self.searches = Lane(
             "store-search", [Reader(file, read_seconds_max) for _ in range(SEARCH_THREAD_COUNT)]
@@ -187,3 +205,8 @@ def _page_of(
     shard_id: int, after_number: int
 ) -> Callable[[apsw.Connection], list[tuple[int, str, str]]]:
     return lambda connection: runs.workflow_ids_page(connection, shard_id, after_number)
+
+
+def _row_count(writes: Sequence[ShardWrite]) -> int:
+    """About how many rows a commit writes."""
+    return sum(2 + len(run.items) for write in writes for run in write.runs)
