@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError, Message
@@ -105,6 +105,7 @@ class Node:
             self._env.spawn("keep_leases", self._directory.run()),
             self._env.spawn("forget_idle_queues", self._forget_idle_queues()),
             self._env.spawn("purge", self._purge.run()),
+            self._env.spawn("read_namespaces", self._services.namespaces.keep_fresh()),
         ]
 
     async def stop(self) -> None:
@@ -154,8 +155,17 @@ class Node:
 
     async def serve(self, method: str, payload: bytes) -> bytes:
         """Answer another node."""
+        if method != remote.FORWARD:
+            return await self._reply(method, self._serve(method, payload))
+        forward = remote.decode(remote.Forward, payload)
+        return await self._forwards.once(
+            forward.call_id, lambda: self._reply(method, self._serve_forward(forward))
+        )
+
+    async def _reply(self, method: str, answer: Awaitable[bytes]) -> bytes:
+        """The answer, or the refusal, as another node is told it."""
         try:
-            return remote.OK + await self._serve(method, payload)
+            return remote.OK + await answer
         except EngineError as error:
             return remote.encode_refusal(error)
         except StoreError:
@@ -165,9 +175,6 @@ class Node:
             return remote.encode_refusal(Internal())
 
     async def _serve(self, method: str, payload: bytes) -> bytes:
-        if method == remote.FORWARD:
-            forward = remote.decode(remote.Forward, payload)
-            return await self._forwards.once(forward.call_id, lambda: self._serve_forward(forward))
         if method == remote.OFFER:
             taken = self._services.dispatcher.accept(remote.decode(remote.Offer, payload))
             return b"\1" if taken else b""
@@ -237,8 +244,8 @@ class Node:
         try:
             await self._peer.call(node, method, payload)
         except EngineError:
-            # Namespaces are read anew when an unknown one is asked for, tasks are offered again
-            # when the node takes shards: what it missed it learns then.
+            # Namespaces are read anew now and then, tasks are offered again when the node takes
+            # shards: what it missed it learns then.
             log.info("node_not_told", extra={"node": node, "method": method})
 
     def _moved(self, shard_id: int) -> None:

@@ -1,14 +1,16 @@
 """Who owns which shard: this node's leases, and what it knows of the others'.
 
-A lease is renewed every second and lasts five; whoever sees an expired one may take the shard
-under a new epoch. The fence in the store makes a late owner's writes void, and an owner stops
-reading from memory before its lease can be taken.
+A lease is renewed every second and lasts five; whoever sees one stand still for longer, by its own
+monotonic clock, may take the shard under a new epoch: what a wall clock shows does not matter. The
+fence in the store makes a late owner's writes void, and an owner stops reading from memory before
+its lease can be taken.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from engine.cell.shard import Shard, ShardParts
 from engine.env import Env
@@ -22,6 +24,13 @@ log = logging.getLogger(__name__)
 LEASE_MARGIN_SECONDS = 1
 SPREAD_SECONDS = 0.05
 TAKEOVER_PARTS = 4
+
+
+class _Seen(NamedTuple):
+    """Who held a shard at the last look, and since when nothing of that has changed."""
+
+    holding: ShardLease
+    since: float
 
 
 class Directory:
@@ -40,6 +49,8 @@ class Directory:
         self._shards: dict[int, Shard] = {}
         self._owners: dict[int, str] = {}
         self._epochs: dict[int, int] = {}
+        self._seen: dict[int, _Seen] = {}
+        self._stamp_ns = 0
         self._taking: set[int] = set()
         self._recovering: dict[int, Shard] = {}
         self._parts: ShardParts | None = None
@@ -104,6 +115,7 @@ class Directory:
         await self._renew()
         leases = await self._store.leases()
         self.store_error = None
+        self._watch(leases)
         self._look(leases)
         for shard in list(self._shards.values()):
             await shard.read_next_window()
@@ -133,19 +145,41 @@ class Directory:
         if not held:
             return
         asked_at = self._env.monotonic()
-        expires_at_ns = self._env.now_ns() + SHARD_LEASE_SECONDS * NANOSECONDS
-        kept = await self._store.renew({s.shard_id: s.epoch for s in held}, expires_at_ns)
+        epochs = {shard.shard_id: shard.epoch for shard in held}
+        kept = await self._store.renew(epochs, self._next_stamp_ns())
         for shard in held:
             if shard.shard_id in kept:
                 shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
         self.lose([shard for shard in held if shard.shard_id not in kept], None)
 
+    def _watch(self, leases: list[ShardLease]) -> None:
+        """Note which leases were renewed or taken since the last look."""
+        for lease in leases:
+            self._stamp_ns = max(self._stamp_ns, lease.expires_at_ns)
+            holding = lease._replace(sequence=0)
+            seen = self._seen.get(lease.shard_id)
+            if seen is None or seen.holding != holding:
+                self._seen[lease.shard_id] = _Seen(holding, self._env.monotonic())
+
+    def _next_stamp_ns(self) -> int:
+        """The end of a lease by this node's clock, or later than all that were seen.
+
+        So a lease grows with each change, and who compares it learns of any.
+        """
+        end_ns = self._env.now_ns() + SHARD_LEASE_SECONDS * NANOSECONDS
+        self._stamp_ns = max(self._stamp_ns + 1, end_ns)
+        return self._stamp_ns
+
+    def _is_free(self, lease: ShardLease) -> bool:
+        """Whether nobody holds it."""
+        stood_seconds = self._env.monotonic() - self._seen[lease.shard_id].since
+        return not lease.owner or stood_seconds > SHARD_LEASE_SECONDS + LEASE_MARGIN_SECONDS
+
     def _look(self, leases: list[ShardLease]) -> None:
-        now_ns = self._env.now_ns()
         for lease in leases:
             if lease.shard_id in self._shards or lease.owner == self.name:
                 continue
-            if _is_free(lease, now_ns):
+            if self._is_free(lease):
                 self._owners.pop(lease.shard_id, None)
                 continue
             # An owner that restarted under its name has forgotten its queues: the epoch tells.
@@ -157,32 +191,33 @@ class Directory:
 
     async def _take(self, leases: list[ShardLease]) -> bool:
         """Take some of the free shards, up to a fair share of the nodes that live."""
-        now_ns = self._env.now_ns()
         free = [
-            lease.shard_id
+            lease
             for lease in leases
             if lease.shard_id not in self._shards
             and lease.shard_id not in self._taking
-            and (_is_free(lease, now_ns) or lease.owner == self.name)
+            and (self._is_free(lease) or lease.owner == self.name)
         ]
-        living = {lease.owner for lease in leases if not _is_free(lease, now_ns)} | {self.name}
+        living = {lease.owner for lease in leases if not self._is_free(lease)} | {self.name}
         fair = -(-self.shard_count // len(living)) - len(self._shards) - len(self._taking)
         part = max(1, self.shard_count // TAKEOVER_PARTS)
-        wanted = free[: max(0, min(fair, part))]
-        if not wanted:
+        free_count, free = len(free), free[: max(0, min(fair, part))]
+        if not free:
             return False
+        wanted = [lease.shard_id for lease in free]
         self._taking.update(wanted)
         try:
             asked_at = self._env.monotonic()
-            now_ns = self._env.now_ns()
-            expires_at_ns = now_ns + SHARD_LEASE_SECONDS * NANOSECONDS
-            taken = await self._store.acquire(wanted, self.name, now_ns, expires_at_ns)
+            # Of what others held, that alone which has not been renewed since it was seen.
+            seen_ns = min(lease.expires_at_ns for lease in free)
+            stamp_ns = self._next_stamp_ns()
+            taken = await self._store.acquire(wanted, self.name, seen_ns, stamp_ns)
         finally:
             self._taking.difference_update(wanted)
         for lease in taken:
             self._taking.add(lease.shard_id)
             self._env.spawn("recover_shard", self._recover(lease, asked_at))
-        return len(free) > len(wanted)
+        return free_count > len(taken)
 
     async def _recover(self, lease: ShardLease, asked_at: float) -> None:
         assert self._parts is not None
@@ -213,15 +248,10 @@ class Directory:
         while True:
             await self._env.sleep(SHARD_RENEW_SECONDS)
             asked_at = self._env.monotonic()
-            expires_at_ns = self._env.now_ns() + SHARD_LEASE_SECONDS * NANOSECONDS
+            epochs = {shard.shard_id: shard.epoch}
             try:
-                kept = await self._store.renew({shard.shard_id: shard.epoch}, expires_at_ns)
+                kept = await self._store.renew(epochs, self._next_stamp_ns())
             except StoreError:
                 continue
             if shard.shard_id in kept:
                 shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
-
-
-def _is_free(lease: ShardLease, now_ns: int) -> bool:
-    """Whether nobody holds it; the margin covers clocks that differ."""
-    return not lease.owner or lease.expires_at_ns + LEASE_MARGIN_SECONDS * NANOSECONDS < now_ns

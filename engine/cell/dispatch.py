@@ -111,7 +111,9 @@ class Dispatcher:
                 self._offer_workflow_task(shard, run)
         for pending in list(state.activities.values()):
             attempt = pending.attempt
-            if attempt.started_at_ns or attempt.scheduled_at_ns > self._env.now_ns():
+            # Only a retry waits for its time: a first attempt from a clock ahead of ours is due.
+            backs_off = attempt.number > 1 and attempt.scheduled_at_ns > self._env.now_ns()
+            if attempt.started_at_ns or backs_off:
                 continue
             key = QueueKey(run.key.namespace_id, pending.task_queue, "activity")
             if home_shard in (None, self.matching.home_shard(key)):

@@ -14,7 +14,7 @@ from engine.history.visibility import visibility_row
 from engine.limits import CACHED_HISTORY_BYTES_MAX
 from engine.metering.facts import Fact
 from engine.metering.summary import encode_summary
-from engine.persistence.protocols import HistoryBatch, RunKey, RunWrite
+from engine.persistence.protocols import HistoryBatch, RunKey, RunWrite, StoredRun
 
 
 class Watcher(NamedTuple):
@@ -37,6 +37,7 @@ class LoadedRun:
 
     __slots__ = (
         "_batches",
+        "_header_bytes",
         "_summary_closed",
         "_summed_up",
         "_visible",
@@ -74,6 +75,7 @@ class LoadedRun:
         self.wakeup_stored_ns: int | None = None
         self.wakeup_at_ns: int | None = None
         self._batches: list[HistoryBatch] = []
+        self._header_bytes = 0
         self._visible: tuple[object, ...] = ()
         self._summed_up = state.volatile.counters
         self._summary_closed = False
@@ -94,6 +96,7 @@ class LoadedRun:
         """The newest version of all that changed since the last `take`."""
         state = self.state
         write = RunWrite(key=self.key, header=encode_header(state), active=state.is_active)
+        self._header_bytes = len(write.header)
         if self._batches:
             first, last = self._batches[0].first_event_id, self._batches[-1].last_event_id
             blob = b"".join(batch.blob for batch in self._batches)
@@ -119,13 +122,20 @@ class LoadedRun:
         self.created = False
         return write
 
-    def loaded(self, wakeup_at_ns: int | None) -> None:
+    def loaded(self, stored: StoredRun) -> None:
         """The run was read back: nothing of it is unwritten."""
         run = self.state.run
         self._visible = (run.status, run.search_attributes, run.memo)
         self._summed_up = self.state.volatile.counters
         self._summary_closed = not self.state.is_open
-        self.wakeup_stored_ns = wakeup_at_ns
+        self.wakeup_stored_ns = stored.wakeup_at_ns
+        self._header_bytes = len(stored.header)
+
+    @property
+    def held_bytes(self) -> int:
+        """What it holds of clients' data: events, how it began, header, what is buffered."""
+        state = self.state
+        return self.tail_bytes + len(state.started) + self._header_bytes + state.buffered_bytes
 
     def cached_from(self) -> int:
         """The first event id of the tail; one past the last event when there is none."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import msgspec
 
 from engine.env import Env
-from engine.errors import NamespaceNotFound
+from engine.errors import NamespaceNotFound, StoreError
 from engine.persistence.protocols import NamespaceRow, Store
+
+log = logging.getLogger(__name__)
 
 DEFAULT_RETENTION_SECONDS = 3 * 86_400
 RELOAD_SECONDS_MIN = 0.5
+RELOAD_SECONDS_MAX = 30.0
+"""How long a node may not know of a change whose announcement it missed."""
 
 
 class NamespaceSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +43,8 @@ _decoder = msgspec.msgpack.Decoder(NamespaceSettings)
 
 
 class Namespaces:
-    """Read from the store when an unknown one is asked for, and when another node changed one."""
+    """Read from the store when an unknown one is asked for, when another node changed one, and
+    now and then."""
 
     def __init__(self, env: Env, store: Store, announce: Callable[[], None]) -> None:
         self.changed: Callable[[], None] = lambda: None
@@ -75,6 +81,15 @@ class Namespaces:
             settings = _decoder.decode(row.blob)
             self._by_id[row.namespace_id] = Namespace(row.namespace_id, row.name, settings)
         self.changed()
+
+    async def keep_fresh(self) -> None:
+        """Read them again for ever: an announcement may be lost, or die with its node."""
+        while True:
+            await self._env.sleep(RELOAD_SECONDS_MAX)
+            try:
+                await self.reload()
+            except StoreError as error:
+                log.info("namespaces_not_read", extra={"why": str(error)})
 
     async def put(self, namespace: Namespace) -> None:
         """Make it durable, remember it, and have the other nodes read it."""

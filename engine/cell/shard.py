@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.cell import looked_at
 from engine.cell.alarm import Alarm
 from engine.cell.loaded_run import LoadedRun, Watcher
+from engine.cell.memory import Memory
 from engine.cell.taken import Taken, TakenRun
 from engine.env import Env, run_id
 from engine.errors import EngineError, Internal, NotFound, Unavailable
@@ -24,7 +25,7 @@ from engine.history.protobuf import NANOSECONDS
 from engine.history.state import RunState, decode
 from engine.history.transition import StartRun, Transition
 from engine.ids import IdFilter
-from engine.limits import CACHED_RUN_COUNT_MAX, TIMER_WINDOW_SECONDS
+from engine.limits import TIMER_WINDOW_SECONDS
 from engine.persistence.protocols import RunKey, ShardLease, Store, StoredRun
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Shard:
         self._wake_committer = parts.wake_committer
         self._runs: OrderedDict[RunKey, LoadedRun] = OrderedDict()
         self._current: dict[tuple[str, str], str] = {}
+        self._memory = Memory()
         self._loading: dict[RunKey, asyncio.Future[StoredRun | None]] = {}
         self._ids = IdFilter()
         self._dirty: dict[RunKey, LoadedRun] = {}
@@ -267,9 +269,12 @@ class Shard:
         for run in in_flight.values():
             run.notify()
             run.trim()
+            self._memory.note(run)
             if run.deleted:
                 self._drop(run)
-        self._evict()
+        # Memory stays bounded: what nobody waits for can be read again.
+        for run in self._memory.surplus(self._runs.values(), self._is_idle):
+            self._drop(run)
 
     def park(self, key: RunKey) -> None:
         """Give up on one run that cannot be written: drop it from memory, tell its waiters."""
@@ -366,8 +371,9 @@ class Shard:
         state = decode(stored)
         timeouts.arm_all(state)
         run = LoadedRun(state, self._durable_sequence, created=False)
-        run.loaded(stored.wakeup_at_ns)
+        run.loaded(stored)
         self._runs[stored.key] = run
+        self._memory.note(run)
         if current:
             self._current[stored.key[:2]] = stored.key.run_id
         self._arm(run)
@@ -375,17 +381,9 @@ class Shard:
 
     def _drop(self, run: LoadedRun) -> None:
         self._runs.pop(run.key, None)
+        self._memory.forget(run)
         if self._current.get(run.key[:2]) == run.key.run_id:
             del self._current[run.key[:2]]
-
-    def _evict(self) -> None:
-        """Keep memory bounded: forget the longest unused runs that nobody waits for."""
-        surplus = len(self._runs) - CACHED_RUN_COUNT_MAX
-        if surplus <= 0:
-            return
-        idle = (run for run in self._runs.values() if self._is_idle(run))
-        for run in [run for run, _ in zip(idle, range(surplus), strict=False)]:
-            self._drop(run)
 
     def _is_idle(self, run: LoadedRun) -> bool:
         busy = run.key in self._dirty or run.key in self._in_flight

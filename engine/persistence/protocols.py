@@ -134,7 +134,10 @@ class Store(Protocol):
     async def acquire(
         self, shard_ids: Sequence[int], owner: str, now_ns: int, expires_at_ns: int
     ) -> list[ShardLease]:
-        """Take those of `shard_ids` that nobody holds, or `owner` held, under a new epoch."""
+        """Take, under a new epoch, those of `shard_ids` that nobody holds.
+
+        So are those that `owner` held, and those whose lease ends at `now_ns` or earlier.
+        """
 
     async def renew(self, epochs: Mapping[int, int], expires_at_ns: int) -> frozenset[int]:
         """Extend the leases whose epoch still stands; returns the shards that do."""

@@ -265,30 +265,34 @@ def names(events: list[HistoryEvent]) -> list[str]:
     return ["".join(part.capitalize() for part in word.split("_")) for word in words]
 
 
+def play(cell: Cell, scenario: Callable[[Cell], Coroutine[Any, Any, None]]) -> None:
+    """Run the scenario in simulated time; afterwards every run must be what its history says."""
+
+    async def main() -> None:
+        await cell.open()
+        await scenario(cell)
+        await cell.node.stop()
+        assert await check_law(cell.store, NAMESPACE_ID) or cell.is_emptied
+
+    run(cell.loop, main())
+    assert not cell.loop.failures, cell.loop.failures
+
+
 def in_cell(
     scenario: Callable[Concatenate[Cell, P], Coroutine[Any, Any, None]],
 ) -> Callable[..., None]:
-    """The test runs `scenario` against a fresh cell in simulated time, once for every way in.
+    """The test plays `scenario` in a fresh cell, once for every way in.
 
-    What else the scenario takes are fixtures and parameters of the test. Whatever it did,
-    afterwards every run must be what its history says.
+    What else the scenario takes are fixtures and parameters of the test.
     """
 
     def test(way: str = NODE, *args: P.args, **kwargs: P.kwargs) -> None:
-        cell = Cell(way=way)
-
-        async def main() -> None:
-            await cell.open()
-            await scenario(cell, *args, **kwargs)
-            await cell.node.stop()
-            assert await check_law(cell.store, NAMESPACE_ID) or cell.is_emptied
-
-        run(cell.loop, main())
-        assert not cell.loop.failures, cell.loop.failures
+        play(Cell(way=way), lambda cell: scenario(cell, *args, **kwargs))
 
     wanted = list(inspect.signature(scenario).parameters.values())[1:]
     way = inspect.Parameter("way", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     test.__signature__ = inspect.Signature([way, *wanted])  # type: ignore[attr-defined]
+    test.scenario = scenario  # type: ignore[attr-defined]
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(test, name, getattr(scenario, name))
     return pytest.mark.parametrize("way", WAYS)(test)

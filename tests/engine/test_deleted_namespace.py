@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import msgspec
 import pytest
 import temporalio.api.workflowservice.v1 as w
 
 from engine.cell import purge
-from engine.cell.namespaces import Namespace, Namespaces
-from engine.errors import DeadlineExceeded, NotFound
+from engine.cell.namespaces import RELOAD_SECONDS_MAX, Namespace, Namespaces
+from engine.errors import DeadlineExceeded, NamespaceNotFound, NotFound
 from engine.handlers.handler import CELL_SERVICE
+from engine.persistence.protocols import NamespaceRow
 from engine.protocol.cell_pb2 import DeleteNamespaceRequest, DeleteNamespaceResponse
 from engine.visibility.query import VisibilityQuery, VisibilityRow
 from tests.engine.cell import (
@@ -128,3 +130,23 @@ async def test_a_list_that_cannot_be_read_now_is_read_later(
         await asyncio.sleep(1)
     await asyncio.sleep(LOOKS_SECONDS)
     assert await listed(cell) == []
+
+
+@in_cell
+async def test_a_node_that_was_not_told_of_the_deletion_learns_of_it(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unheard(namespaces: Namespaces, namespace: Namespace) -> None:
+        blob = msgspec.msgpack.encode(namespace.settings)
+        row = NamespaceRow(namespace.namespace_id, namespace.name, blob)
+        await cell.store.put_namespace(row)
+
+    await cell.start()
+    with monkeypatch.context() as patch:
+        patch.setattr(Namespaces, "put", unheard)
+        await delete_namespace(cell)
+    await cell.start("late")
+    await asyncio.sleep(RELOAD_SECONDS_MAX + LOOKS_SECONDS)
+    assert await listed(cell) == []
+    with pytest.raises(NamespaceNotFound):
+        await cell.start("too-late")

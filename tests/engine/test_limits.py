@@ -35,8 +35,10 @@ from engine.protocol.cell_pb2 import PutNamespaceRequest, PutNamespaceResponse
 from tests.engine import (
     test_backlog,
     test_cron,
+    test_forwards,
     test_limits_of_counts,
     test_limits_of_time,
+    test_memory,
     test_retried_runs,
 )
 from tests.engine.bounds import ON_BOTH_SIDES, TESTED, limit, payloads_of, refused_if
@@ -54,8 +56,10 @@ from tests.engine.cell import (
 ELSEWHERE = (
     test_backlog,
     test_cron,
+    test_forwards,
     test_limits_of_counts,
     test_limits_of_time,
+    test_memory,
     test_retried_runs,
 )
 """Where the other tests of limits are; importing them makes them known."""

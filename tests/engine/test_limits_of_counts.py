@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from temporalio.api.command.v1 import Command
 from temporalio.api.history.v1 import HistoryEvent
 
-from engine.cell import loaded_run, shard, task_answers
+from engine.cell import task_answers
 from engine.errors import InvalidArgument, ResourceExhausted
 from engine.handlers import get_workflow_execution_history, signal_workflow_execution
 from engine.handlers.handler import CELL_SERVICE, TASK_SERVICE, WORKFLOW_SERVICE
@@ -44,7 +44,6 @@ from tests.engine.cell import (
     NAMESPACE_ID,
     QUEUE,
     Cell,
-    complete_workflow,
     in_cell,
     names,
     record_marker,
@@ -339,24 +338,3 @@ async def test_a_description_shows_a_short_failure_whole_and_a_long_one_cut(
     assert (pending.last_failure == failure) == (beyond <= 0)
     assert pending.last_failure.ByteSize() <= FAILURE_BYTES_SHOWN_MAX
     assert pending.last_failure.message
-
-
-@limit("CACHED_RUN_COUNT_MAX", "CACHED_HISTORY_BYTES_MAX")
-@in_cell
-async def test_what_memory_does_not_keep_is_read_again(
-    cell: Cell, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shard, "CACHED_RUN_COUNT_MAX", 1)
-    monkeypatch.setattr(loaded_run, "CACHED_HISTORY_BYTES_MAX", 300)
-    for number in range(12):
-        await cell.start(f"order-{number}", input=text("x" * 200))
-    for number in range(12):
-        await cell.signal("paid", f"order-{number}")
-    kept = sum(len(held._runs) for held in cell.node._directory.shards)
-    assert kept < 12
-    for _ in range(12):
-        task = await cell.poll()
-        assert names(task.history.events)[2] == "WorkflowExecutionSignaled"
-        await cell.complete(task, complete_workflow())
-    listed = await cell.ask(w.CountWorkflowExecutionsRequest(query="ExecutionStatus = 'Completed'"))
-    assert listed.count == 12

@@ -61,7 +61,6 @@ class Cloud:
         self.env = SkippingEnv()
         self.port = 0
         self._store = MemoryStore()
-        self._lives = 0
         self._node: Node | None = None
         self._is_up = asyncio.Event()
         self._answers: set[asyncio.Future[bytes]] = set()
@@ -81,8 +80,7 @@ class Cloud:
         await self.start_node()
 
     async def start_node(self) -> None:
-        self._lives += 1
-        node = Node(f"node-{self._lives}", self.env, self._store, NoPeer(), CONFIG)
+        node = Node("node", self.env, self._store, NoPeer(), CONFIG)
         await node.start()
         while not node.is_ready:
             await self.env.sleep(0.01)

@@ -22,7 +22,6 @@ from engine.protocol.tasks_pb2 import (
 from tests.simulation.calls import answer_of
 from tests.simulation.history_log import Operation
 from tests.simulation.workers import (
-    EMPTY_POLL_PAUSE_SECONDS,
     POLL_SECONDS,
     ActivityWorker,
     WorkflowWorker,
@@ -64,8 +63,10 @@ class BatchWorker:
             operation = await self.caller.attempt(
                 POLL_TASKS, request, namespace, seconds=POLL_SECONDS
             )
+            if self.caller.has_no_namespace(operation, namespace):
+                return
             if operation.outcome != "ok":
-                await asyncio.sleep(EMPTY_POLL_PAUSE_SECONDS)
+                await self.caller.pause()
                 continue
             answer = answer_of(operation, PollTasksResponse)
             if len(answer.workflow_tasks) + len(answer.activity_tasks) > 1:

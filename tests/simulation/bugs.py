@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.persistence.memory import MemoryStore
 from engine.persistence.protocols import ItemKind, RunKey, ShardWrite, StoredRun
 from tests.simulation.disk import SimDisk, run_now
 from tests.simulation.loop import settle
@@ -56,6 +57,18 @@ class TasksLostOnTakeover(SimDisk):
     async def active_runs(self, shard_id: int) -> list[RunKey]:
         await super().active_runs(shard_id)
         return []
+
+
+class SummaryLostWithRun(SimDisk):
+    """A deletion that takes along what the run was counted for."""
+
+    async def write(self, writes: Sequence[ShardWrite]) -> frozenset[int]:
+        fenced = await super().write(writes)
+        rows = self.disk.rows
+        assert isinstance(rows, MemoryStore)
+        for run in (run for write in writes for run in write.runs if run.deleted):
+            rows._summaries.pop(run.key, None)
+        return fenced
 
 
 class BufferLostOnTakeover(SimDisk):

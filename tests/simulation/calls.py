@@ -32,6 +32,7 @@ CALL_SECONDS = 5.0
 GRACE_SECONDS = 1.0
 """How much longer than the server the caller waits."""
 
+EMPTY_POLL_PAUSE_SECONDS = 0.2
 ATTEMPT_COUNT_MAX = 8
 RETRY_PAUSE_SECONDS = 0.3
 
@@ -150,6 +151,16 @@ class Caller:
             self.record.sometimes[f"a call was retried after {operation.error.split(':')[0]}"] += 1
             await asyncio.sleep(RETRY_PAUSE_SECONDS * (number + 1) * self.rng.random())
         return operation
+
+    async def pause(self) -> None:
+        """Waits before the next poll; while no node runs, until some do."""
+        down_seconds = self.cluster.down_until - self.cluster.loop.time()
+        await asyncio.sleep(max(EMPTY_POLL_PAUSE_SECONDS, down_seconds))
+
+    def has_no_namespace(self, operation: Operation, namespace: Namespace) -> bool:
+        """Whether the namespace is gone, so that nobody need ask again."""
+        is_missing = operation.error.startswith("NamespaceNotFound")
+        return is_missing and namespace.id in self.record.namespaces_deleted
 
     def got(self, kind: Literal["workflow", "activity"], task: Task) -> None:
         """Notes a task that reached this worker."""

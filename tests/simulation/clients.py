@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from msgspec.structs import replace
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import HistoryEventFilterType, WorkflowIdConflictPolicy
 from temporalio.api.enums.v1 import WorkflowIdReusePolicy as Reuse
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflowservice.v1 import (
+    DeleteWorkflowExecutionRequest,
     DescribeWorkflowExecutionRequest,
     GetWorkflowExecutionHistoryRequest,
     GetWorkflowExecutionHistoryResponse,
@@ -26,9 +28,25 @@ from temporalio.api.workflowservice.v1 import (
 from tests.simulation.calls import Caller, Namespace, answer_of
 from tests.simulation.cluster import Cluster
 from tests.simulation.history_log import Operation
-from tests.simulation.programs import draw_program, duration, payloads
+from tests.simulation.programs import (
+    CHAIN_STEP_COUNT_MAX,
+    Program,
+    draw_program,
+    duration,
+    payloads,
+)
 from tests.simulation.workers import WorkflowWorker
 
+StartRequest = StartWorkflowExecutionRequest | SignalWithStartWorkflowExecutionRequest
+ActingRequest = (
+    StartRequest
+    | SignalWorkflowExecutionRequest
+    | RequestCancelWorkflowExecutionRequest
+    | TerminateWorkflowExecutionRequest
+    | DeleteWorkflowExecutionRequest
+)
+
+CRON_SCHEDULES = ("@every 2s", "@every 5s", "* * * * *")
 TASK_QUEUE_COUNT = 2
 WORKFLOW_TASK_SECONDS = 3.0
 PAGES_MAX = 500
@@ -45,6 +63,7 @@ OPERATIONS: dict[str, tuple[str, int]] = {
     "read_history": ("reads", 2),
     "wait_for_news": ("reads", 2),
     "list_runs": ("reads", 1),
+    "delete": ("deletes", 2),
 }
 """What a client may do: the feature that allows it, and how often it does it."""
 
@@ -155,7 +174,7 @@ class Client:
 
     def _describe_run(
         self,
-        request: StartWorkflowExecutionRequest | SignalWithStartWorkflowExecutionRequest,
+        request: StartRequest,
         namespace: Namespace,
     ) -> None:
         request.namespace = namespace.name
@@ -163,12 +182,45 @@ class Client:
         request.workflow_type.name = "program"
         request.task_queue.name = f"queue-{self.rng.randrange(TASK_QUEUE_COUNT)}"
         request.identity = request.request_id
-        request.input.CopyFrom(payloads(draw_program(self.rng, self.swarm.features)))
         request.workflow_task_timeout.CopyFrom(duration(WORKFLOW_TASK_SECONDS))
+        request.input.CopyFrom(payloads(self._draw_chain(request)))
         if self.rng.random() < 0.1:
             request.workflow_run_timeout.CopyFrom(duration(self.rng.uniform(5, 30)))
         if self.rng.random() < 0.1:
-            request.workflow_start_delay.CopyFrom(duration(self.rng.uniform(0.1, 5)))
+            if not request.cron_schedule:
+                request.workflow_start_delay.CopyFrom(duration(self.rng.uniform(0.1, 5)))
+        if "timeouts" in self.swarm.features:
+            self._draw_timeouts(request)
+
+    def _draw_chain(self, request: StartRequest) -> Program:
+        """Has the request begin a chain of retries or cron times, maybe; returns its program."""
+        features, rng = self.swarm.features, self.rng
+        retries = "retries" in features and rng.random() < 0.5
+        cron = "crons" in features and rng.random() < 0.3
+        if not (retries or cron):
+            return draw_program(rng, features)
+        program = draw_program(rng, features, step_count_max=CHAIN_STEP_COUNT_MAX)
+        if retries:
+            policy = request.retry_policy
+            policy.maximum_attempts = rng.choice((2, 3, 5))
+            policy.initial_interval.CopyFrom(duration(rng.choice((0.3, 1.5, 4.0))))
+            policy.backoff_coefficient = rng.choice((1.0, 2.0))
+            policy.maximum_interval.CopyFrom(duration(5.0))
+            program = replace(program, failures=rng.choice((0, 1, 2, 9)))
+        if cron:
+            request.cron_schedule = rng.choice(CRON_SCHEDULES)
+            # Only this ends a schedule that nobody cancels.
+            request.workflow_execution_timeout.CopyFrom(duration(rng.uniform(3, 70)))
+        return program
+
+    def _draw_timeouts(self, request: StartRequest) -> None:
+        rng = self.rng
+        if rng.random() < 0.3:
+            request.workflow_execution_timeout.CopyFrom(duration(rng.uniform(2, 30)))
+        if rng.random() < 0.3:
+            request.workflow_run_timeout.CopyFrom(duration(rng.uniform(1, 15)))
+        if rng.random() < 0.3:
+            request.workflow_task_timeout.CopyFrom(duration(rng.uniform(0.2, 3)))
 
     async def signal(self) -> None:
         namespace, run = self.target()
@@ -209,18 +261,22 @@ class Client:
         )
         await self._send("TerminateWorkflowExecution", request, namespace)
 
+    async def delete(self) -> None:
+        """Deletes a run; the request names nobody, so the identity is the record's alone."""
+        namespace, run = self.target()
+        request = DeleteWorkflowExecutionRequest(namespace=namespace.name, workflow_execution=run)
+        identity = self.caller.identity()
+        await self._send("DeleteWorkflowExecution", request, namespace, identity)
+
     async def _send(
         self,
         method: str,
-        request: StartWorkflowExecutionRequest
-        | SignalWithStartWorkflowExecutionRequest
-        | SignalWorkflowExecutionRequest
-        | RequestCancelWorkflowExecutionRequest
-        | TerminateWorkflowExecutionRequest,
+        request: ActingRequest,
         namespace: Namespace,
+        identity: str = "",
     ) -> Operation:
         """Sends with retries; sometimes once more although it was answered."""
-        identity = request.identity
+        identity = identity or getattr(request, "identity")  # noqa: B009
         operation = await self.caller.insist(method, request, namespace, identity=identity)
         if operation.outcome == "ok":
             run_id = getattr(operation.response, "run_id", "")

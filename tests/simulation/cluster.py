@@ -20,6 +20,8 @@ from tests.simulation.swarm import Buggify, Swarm
 RESTART_SECONDS_MAX = 6.0
 START_RETRY_SECONDS = 0.5
 JUMP_SECONDS = 3600.0
+CLOCK_OFF_SECONDS = (20.0, 200.0, 3600.0)
+"""How wrong the clock of a machine may be when a node starts on it."""
 
 
 class Server(PeerServer, Protocol):
@@ -55,15 +57,17 @@ class Cluster:
             self.buggify,
             self.record,
             commit_seconds=swarm.commit_seconds,
+            in_files=swarm.is_on_sqlite,
         )
         self.names = tuple(f"node-{number}" for number in range(swarm.node_count))
         self.hosts: dict[str, Host] = {}
         self.envs: dict[str, SimEnv] = {}
         self._lives = 0
+        self.down_until = 0.0
         self._factory = factory
         self._store = store
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, clock_off_seconds: float = 0.0) -> None:
         """A new life of `name`, with another clock skew and other randomness."""
         self._lives += 1
         host = Host(name)
@@ -73,10 +77,15 @@ class Cluster:
             self.loop,
             host,
             random.Random(f"{self.swarm.seed}/{name}/{self._lives}"),
-            skew_seconds=self.rng.uniform(-skew, skew),
+            skew_seconds=clock_off_seconds + self.rng.uniform(-skew, skew),
             drift=self.rng.uniform(-1, 1) * self.swarm.drift_max,
         )
         self.envs[name] = env
+        if clock_off_seconds:
+            self.record.sometimes["a node began with a wrong clock"] += 1
+            self.record.clock_off_seconds_max = max(
+                self.record.clock_off_seconds_max, abs(clock_off_seconds)
+            )
         store = self._store(self.disk, host)
         server = host.run(self._factory, name, env, store, SimPeer(self.net, host))
         host.run(self._spawn, self._live(host, server), f"{name}/start")
@@ -108,6 +117,15 @@ class Cluster:
             self.net.reset(host)
             self.record.sometimes["a node crashed"] += 1
 
+    async def stay_down(self, seconds: float) -> None:
+        """No node runs for a while; then all start, with clocks that are right."""
+        for name in self.names:
+            self.crash(name)
+        self.down_until = self.loop.time() + seconds
+        await asyncio.sleep(seconds)
+        for name in self.names:
+            self.start(name)
+
     def heal(self) -> None:
         """From now on nothing goes wrong: all nodes run, all links and the disk are well."""
         self.buggify.calm()
@@ -128,14 +146,30 @@ class Cluster:
             getattr(self, f"_{kind}")(self.rng.choice(self.names))
 
     def _crash(self, name: str) -> None:
+        self._restart(name, 0.0)
+
+    def _wrong_clock(self, name: str) -> None:
+        """A node restarts on a machine that takes another time for the present one."""
+        off_seconds = self.rng.choice(CLOCK_OFF_SECONDS) * self.rng.choice((-1, 1))
+        self._restart(name, off_seconds)
+
+    def _power_cut(self, name: str) -> None:
+        """The power of all machines fails at once, that of the store's too."""
+        for each in self.names:
+            self._restart(each, 0.0)
+        self.disk.cut_power()
+        self.record.sometimes["the power was cut"] += 1
+
+    def _restart(self, name: str, clock_off_seconds: float) -> None:
         if not self.hosts[name].alive:
             return
         self.crash(name)
-        self.loop.outside(self.rng.random() * RESTART_SECONDS_MAX, self._revive, name)
+        pause = self.rng.random() * RESTART_SECONDS_MAX
+        self.loop.outside(pause, self._revive, name, clock_off_seconds)
 
-    def _revive(self, name: str) -> None:
-        if not self.hosts[name].alive:
-            self.start(name)
+    def _revive(self, name: str, clock_off_seconds: float) -> None:
+        if not self.hosts[name].alive and self.loop.time() > self.down_until:
+            self.start(name, clock_off_seconds)
 
     def _pause(self, name: str) -> None:
         """A node stands still, often for longer than its leases: a zombie when it wakes."""

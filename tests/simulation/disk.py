@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -23,6 +24,7 @@ from engine.persistence.protocols import (
 from engine.visibility.query import VisibilityQuery, VisibilityRow
 from tests.simulation.history_log import Commit, LeaseTaken, Record
 from tests.simulation.loop import Host, SimLoop, settle
+from tests.simulation.sqlite import SqliteRows
 from tests.simulation.swarm import Buggify
 
 T = TypeVar("T")
@@ -46,12 +48,15 @@ class Disk:
         record: Record,
         *,
         commit_seconds: float,
+        in_files: bool = False,
     ) -> None:
         self.loop = loop
         self.rng = rng
         self.buggify = buggify
         self.record = record
-        self.rows = MemoryStore()
+        self.rows: MemoryStore | SqliteRows = SqliteRows() if in_files else MemoryStore()
+        self.renewed_at: dict[int, float] = {}
+        """When the lease of a shard was last written."""
         self.spike_until = 0.0
         self.full_until = 0.0
         self._commit_seconds = commit_seconds
@@ -61,6 +66,16 @@ class Disk:
         if self.loop.time() < self.spike_until:
             seconds += self.rng.random() * SPIKE_SECONDS_MAX
         return seconds
+
+    def cut_power(self) -> None:
+        """What is in files loses what was not synced."""
+        if isinstance(self.rows, SqliteRows):
+            self.rows.cut_power(self.rng)
+
+    def close(self) -> None:
+        """Nothing is read of it any more."""
+        if isinstance(self.rows, SqliteRows):
+            self.rows.remove()
 
     def is_faulty(self) -> bool:
         """Whether a store's failure now is the simulator's doing."""
@@ -168,10 +183,15 @@ class SimDisk:
         disk = self.disk
 
         async def work() -> list[ShardLease]:
+            owners = {lease.shard_id: lease.owner for lease in await disk.rows.leases()}
             taken = await disk.rows.acquire(shard_ids, owner, now_ns, expires_at_ns)
-            order = disk.record.tick()
+            order, now = disk.record.tick(), disk.loop.time()
             for lease in taken:
-                disk.record.leases.append(LeaseTaken(order, lease.shard_id, lease.epoch, owner))
+                id_, is_other = lease.shard_id, owners[lease.shard_id] not in ("", owner)
+                stood_seconds = now - disk.renewed_at[id_] if is_other else math.inf
+                disk.renewed_at[id_] = now
+                entry = LeaseTaken(order, id_, lease.epoch, owner, stood_seconds)
+                disk.record.leases.append(entry)
                 if lease.epoch > 1:
                     disk.record.sometimes["a shard changed hands"] += 1
             return taken
@@ -179,7 +199,14 @@ class SimDisk:
         return await self._lease(work)
 
     async def renew(self, epochs: Mapping[int, int], expires_at_ns: int) -> frozenset[int]:
-        return await self._lease(lambda: self.disk.rows.renew(epochs, expires_at_ns))
+        disk = self.disk
+
+        async def work() -> frozenset[int]:
+            kept = await disk.rows.renew(epochs, expires_at_ns)
+            disk.renewed_at.update(dict.fromkeys(sorted(kept), disk.loop.time()))
+            return kept
+
+        return await self._lease(work)
 
     async def leases(self) -> list[ShardLease]:
         return await self._read(self.disk.rows.leases)

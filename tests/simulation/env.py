@@ -61,12 +61,13 @@ class SimEnv:
         return self._rng.randbytes(count)
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._loop.create_task(work, name=f"{self._host.name}/{name}")
+        context = self._host.new_context()
+        task = self._loop.create_task(work, name=f"{self._host.name}/{name}", context=context)
         task.add_done_callback(self._finished)
         return task
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        return self._loop.call_later(seconds, callback)
+        return self._loop.call_later(seconds, callback, context=self._host.new_context())
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -14,10 +14,10 @@ from typing import Literal, NamedTuple
 from google.protobuf.message import Message
 from temporalio.api.history.v1 import History, HistoryEvent
 
-from engine.history.state import RunState
+from engine.history.state import RunState, decode
 from engine.metering.facts import Fact
 from engine.metering.summary import RunSummary
-from engine.persistence.protocols import RunKey, RunWrite
+from engine.persistence.protocols import RunKey, RunWrite, StoredRun
 
 UNKNOWN_ERRORS = frozenset({"Unavailable", "DeadlineExceeded", "Internal", "DataLoss", "Lost"})
 """Outcomes after which a call may or may not have had its effect, or have it later."""
@@ -93,6 +93,8 @@ class LeaseTaken(NamedTuple):
     shard_id: int
     epoch: int
     owner: str
+    stood_seconds: float
+    """How long another owner had not renewed its lease; endless where there was no other."""
 
 
 class WrittenEvent(NamedTuple):
@@ -101,6 +103,13 @@ class WrittenEvent(NamedTuple):
     order: int
     commit: Commit
     event: HistoryEvent
+
+
+class Deletion(NamedTuple):
+    """A run's rows went: the order of the commit, and what the run was then."""
+
+    order: int
+    state: RunState
 
 
 class Finding(NamedTuple):
@@ -129,13 +138,18 @@ class Record:
     facts: list[Fact] = field(default_factory=list)
     namespaces: dict[str, str] = field(default_factory=dict)
     """Namespace id by name."""
+    namespaces_deleted: dict[str, int] = field(default_factory=dict)
+    """When the deletion of a namespace was first asked for, by its id."""
     sometimes: Counter[str] = field(default_factory=Counter)
     healed_at: float | None = None
-    """When nothing went wrong any more; None where the seed did not get so far."""
+    """Since when nothing went wrong; None where the seed did not get so far."""
     skew_seconds_max: float = 0.0
-    """How wrong the clock of a node may be when it starts."""
+    """How wrong the clock of a node may be when it starts and nothing is wrong with it."""
+    clock_off_seconds_max: float = 0.0
+    """How wrong the clock of a machine was on which a node started, at most."""
     _last_order: int = 0
     _written: dict[RunKey, list[WrittenEvent]] | None = None
+    _deletions: dict[RunKey, Deletion] | None = None
 
     def tick(self) -> int:
         self._last_order += 1
@@ -149,6 +163,21 @@ class Record:
                 if not commit.fenced:
                     self._read_commit(commit, self._written)
         return self._written
+
+    def deletions(self) -> dict[RunKey, Deletion]:
+        """The runs that commits deleted, each with the first that did."""
+        if self._deletions is None:
+            self._deletions = {}
+            for commit in self.commits:
+                for write in () if commit.fenced else commit.runs:
+                    if write.deleted and write.key not in self._deletions:
+                        state = decode(StoredRun(write.key, write.header, {}, None))
+                        self._deletions[write.key] = Deletion(commit.order, state)
+        return self._deletions
+
+    def last_state(self, key: RunKey) -> RunState:
+        """What the store holds of a run, or held when it was deleted."""
+        return self.states.get(key) or self.deletions()[key].state
 
     def _read_commit(self, commit: Commit, runs: dict[RunKey, list[WrittenEvent]]) -> None:
         for write in commit.runs:

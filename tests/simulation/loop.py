@@ -49,16 +49,20 @@ class Host:
         self.state = "up"
         self.running = True
         self.parked: list[asyncio.Handle] = []
-        self.context = contextvars.copy_context()
+        self.context = contextvars.Context()
         self.context.run(_host.set, self)
 
     @property
     def alive(self) -> bool:
         return self.state != "dead"
 
+    def new_context(self) -> contextvars.Context:
+        """A context that says nothing but whose code runs in it."""
+        return self.context.copy()
+
     def run(self, call: Callable[..., T], *args: Any) -> T:
         """Calls `call` as code of this host, from code of another or of none."""
-        return self.context.copy().run(call, *args)
+        return self.new_context().run(call, *args)
 
 
 _host: contextvars.ContextVar[Host | None] = contextvars.ContextVar("host", default=None)

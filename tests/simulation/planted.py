@@ -1,33 +1,22 @@
-"""Bugs planted in functions of the engine while a test runs, and where each must be found."""
+"""Bugs planted in the engine while a test runs, and where each must be found."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
-from msgspec.structs import replace as replace_struct
 
-from engine import handlers
-from engine.cell import looked_at
-from engine.cell.loaded_run import LoadedRun
-from engine.cell.shard import Shard
-from engine.env.system import SlewedClock
-from engine.handlers import started_task
-from engine.history.state import Activity, RunState, Timer
-from engine.matching.queue import Poller
-from engine.metering.facts import FactKind
-from engine.tokens import ActivityTaskToken
-from tests.simulation import bugs
+from tests.simulation import bugs, mistakes
 from tests.simulation.disk import SimDisk
-from tests.simulation.swarm import NEMESES, Swarm, draw_swarm
-
-MILLISECOND_NS = 1_000_000
-READS = ("GetWorkflowExecutionHistory", "DescribeWorkflowExecution")
-Handle = Callable[..., Awaitable[Any]]
+from tests.simulation.swarm import (
+    LATER_NEMESES,
+    NEMESES,
+    POWER_CUT,
+    WRONG_CLOCK,
+    Swarm,
+    draw_swarm,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,133 +32,27 @@ class Bug:
     nemeses: tuple[str, ...] = ()
     commit_seconds: float = 0.0
     """How long commits take; 0 leaves it to the seed."""
+    nemesis_pause_seconds: float = 0.0
+    """How long misfortune pauses; 0 leaves it to the seed."""
+    is_on_sqlite: bool = False
+    alone: bool = False
+    """Whether nothing else is done, and nothing else goes wrong."""
 
     def swarm(self, seed: int) -> Swarm:
         """The seed's configuration, with what the bug needs to show switched on."""
         drawn = draw_swarm(seed)
+        if self.alone:
+            drawn = replace(drawn, features=(), nemeses=(), sites=())
         return replace(
             drawn,
             namespace_count=2,
+            is_on_sqlite=self.is_on_sqlite,
             commit_seconds=self.commit_seconds or drawn.commit_seconds,
-            features=tuple({*drawn.features, *self.features}),
-            sites=tuple({*drawn.sites, *self.sites}),
-            nemeses=tuple({*drawn.nemeses, *self.nemeses}),
+            nemesis_pause_seconds=self.nemesis_pause_seconds or drawn.nemesis_pause_seconds,
+            features=tuple(dict.fromkeys((*drawn.features, *self.features))),
+            sites=tuple(dict.fromkeys((*drawn.sites, *self.sites))),
+            nemeses=tuple(dict.fromkeys((*drawn.nemeses, *self.nemeses))),
         )
-
-
-def _replace_everywhere(monkeypatch: pytest.MonkeyPatch, wrong: Any, right: Any) -> None:
-    """Puts `wrong` wherever a module of the engine holds `right` by name."""
-    places = [
-        (module, name)
-        for module_name, module in list(sys.modules.items())
-        if module_name.startswith("engine.")
-        for name, value in vars(module).items()
-        if value is right
-    ]
-    assert places, f"{right} is nowhere"
-    for module, name in places:
-        monkeypatch.setattr(module, name, wrong)
-
-
-def _replace_handle(
-    monkeypatch: pytest.MonkeyPatch, rpc: str, wrap: Callable[[Handle], Handle]
-) -> None:
-    """Wraps the function that answers `rpc`."""
-    method = f"temporal.api.workflowservice.v1.WorkflowService.{rpc}"
-    handler = handlers.HANDLERS[method]
-    wrong = handler._replace(handle=wrap(handler.handle))
-    monkeypatch.setitem(handlers.HANDLERS, method, wrong)
-
-
-def _timer_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    put_timer = RunState.put_timer
-
-    def put_early(state: RunState, timer: Timer) -> None:
-        put_timer(state, replace_struct(timer, due_at_ns=timer.due_at_ns - MILLISECOND_NS))
-
-    monkeypatch.setattr(RunState, "put_timer", put_early)
-
-
-def _clock_follows_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SlewedClock, "now_ns", lambda clock: clock._wall_ns())
-
-
-def _starts_are_confused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Poller, "starting", lambda poller, request_id="": poller.info)
-
-
-def _stale_attempt_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = started_task.started_activity
-
-    def any_attempt(run: LoadedRun, token: ActivityTaskToken) -> Activity:
-        activity = run.state.activities.get(token.scheduled_event_id)
-        if activity is not None and activity.attempt.started_at_ns:
-            return activity
-        return right(run, token)
-
-    _replace_everywhere(monkeypatch, any_attempt, right)
-
-
-def _dedupe_without_namespace(monkeypatch: pytest.MonkeyPatch) -> None:
-    answered: dict[str, Any] = {}
-
-    def wrap(handle: Handle) -> Handle:
-        async def answer(services: Any, request: Any, call: Any) -> Any:
-            if request.request_id not in answered:
-                answered[request.request_id] = await handle(services, request, call)
-            return answered[request.request_id]
-
-        return answer
-
-    _replace_handle(monkeypatch, "StartWorkflowExecution", wrap)
-
-
-def _metered_on_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrap(handle: Handle) -> Handle:
-        async def answer(services: Any, request: Any, call: Any) -> Any:
-            execution = request.workflow_execution
-            shard, run = await services.run(
-                call.namespace_id, execution.workflow_id, execution.run_id
-            )
-            if request.request_id in run.state.signal_requests:
-                t = shard.begin(run)
-                t.count(FactKind.WORKFLOW_SIGNALED)
-                shard.record(run, t)
-            return await handle(services, request, call)
-
-        return answer
-
-    _replace_handle(monkeypatch, "SignalWorkflowExecution", wrap)
-
-
-def _read_before_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    is_reading: ContextVar[bool] = ContextVar("is_reading", default=False)
-    durable = Shard.durable
-
-    async def durable_unless_reading(shard: Shard, run: LoadedRun) -> None:
-        if not is_reading.get():
-            await durable(shard, run)
-
-    def wrap(handle: Handle) -> Handle:
-        async def answer(services: Any, request: Any, call: Any) -> Any:
-            is_reading.set(True)
-            try:
-                return await handle(services, request, call)
-            finally:
-                is_reading.set(False)
-
-        return answer
-
-    monkeypatch.setattr(Shard, "durable", durable_unless_reading)
-    for rpc in READS:
-        _replace_handle(monkeypatch, rpc, wrap)
-
-
-def _refused_before_durable(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(looked: looked_at.LookedAt) -> None:
-        return None
-
-    monkeypatch.setattr(looked_at, "all_durable", at_once)
 
 
 BUGS = (
@@ -177,18 +60,22 @@ BUGS = (
         "a fenced owner's rows written in a pipelined commit",
         frozenset({"I23"}),
         store=bugs.FencedRowsWritten,
+        features=("activities", "signals"),
+        sites=("commit.slow",),
         nemeses=("pause",),
+        nemesis_pause_seconds=1.0,
+        alone=True,
     ),
     Bug(
         "acknowledge before commit",
         frozenset({"I24"}),
         store=bugs.AcknowledgedBeforeCommit,
     ),
-    Bug("timer 1 ms early", frozenset({"I19"}), plant=_timer_early),
+    Bug("timer 1 ms early", frozenset({"I19"}), plant=mistakes.timer_early),
     Bug(
         "a jump of the wall clock followed",
         frozenset({"I20"}),
-        plant=_clock_follows_jumps,
+        plant=mistakes.clock_follows_jumps,
         nemeses=("jump",),
     ),
     Bug(
@@ -206,14 +93,14 @@ BUGS = (
     Bug(
         "a stale attempt accepted",
         frozenset({"I8"}),
-        plant=_stale_attempt_accepted,
+        plant=mistakes.stale_attempt_accepted,
         features=("activities",),
         sites=("task.slow", "task.vanish"),
     ),
     Bug(
         "a task offered twice given twice to one poll",
         frozenset({"I8"}),
-        plant=_starts_are_confused,
+        plant=mistakes.starts_are_confused,
         features=("activities", "batches"),
         sites=("link.slow",),
         nemeses=("crash", "full"),
@@ -229,30 +116,124 @@ BUGS = (
     Bug(
         "dedupe key without namespace",
         frozenset({"I1"}),
-        plant=_dedupe_without_namespace,
+        plant=mistakes.dedupe_without_namespace,
         sites=("client.same_request_id",),
     ),
     Bug(
         "metering counted on retry",
         frozenset({"I33"}),
-        plant=_metered_on_retry,
+        plant=mistakes.metered_on_retry,
         features=("signals",),
         sites=("client.repeat",),
     ),
     Bug(
         "a read answered from undurable state",
         frozenset({"I24"}),
-        plant=_read_before_durable,
+        plant=mistakes.read_before_durable,
         features=("reads",),
         commit_seconds=0.5,
     ),
     Bug(
         "a refusal answered from undurable state",
         frozenset({"I24"}),
-        plant=_refused_before_durable,
+        plant=mistakes.refused_before_durable,
         features=("signals", "terminates"),
         commit_seconds=0.5,
     ),
+    Bug(
+        "a retried run that never begins",
+        frozenset({"I12"}),
+        plant=mistakes.next_run_lost,
+        features=("retries",),
+    ),
+    Bug(
+        "a retried run that does not wait",
+        frozenset({"I12"}),
+        plant=mistakes.backoff_of_retried_run_forgotten,
+        features=("retries",),
+    ),
+    Bug(
+        "a schedule counted from the end of a run",
+        frozenset({"I12"}),
+        plant=mistakes.schedule_counted_from_the_end,
+        features=("crons",),
+    ),
+    Bug(
+        "an execution timeout that begins anew with each run",
+        frozenset({"I12"}),
+        plant=mistakes.execution_timeout_begins_anew,
+        features=("continue", "crons", "retries", "timeouts"),
+    ),
+    Bug(
+        "a run timeout forgotten on takeover",
+        frozenset({"I20", "I28"}),
+        plant=mistakes.run_timeout_forgotten,
+        features=("timeouts",),
+        nemeses=("crash",),
+    ),
+    Bug(
+        "a schedule-to-close timeout that begins anew with each attempt",
+        frozenset({"I20"}),
+        plant=mistakes.close_timeout_of_each_attempt,
+        features=("activity_timeouts",),
+        alone=True,
+    ),
+    Bug(
+        "a schedule-to-start timeout 1 ms early",
+        frozenset({"I19"}),
+        plant=mistakes.start_timeout_early,
+        features=("activity_timeouts",),
+    ),
+    Bug(
+        "a deleted run answered from memory",
+        frozenset({"I32"}),
+        plant=mistakes.deleted_run_stays_in_memory,
+        features=("deletes", "reads"),
+    ),
+    Bug(
+        "a deleted run's usage forgotten",
+        frozenset({"I33"}),
+        store=bugs.SummaryLostWithRun,
+        features=("deletes", "queries", "heartbeats", "signal_with_start"),
+    ),
+    Bug(
+        "a namespace purged once, and not looked at again",
+        frozenset({"I32"}),
+        plant=mistakes.purge_looks_at_one_page,
+        features=("purge",),
+        sites=("commit.lost", "commit.slow"),
+    ),
+    Bug(
+        "a deletion that a node missed",
+        frozenset({"I32"}),
+        plant=mistakes.deletion_not_heard,
+        features=("purge",),
+        sites=("link.drop",),
+        nemeses=("partition",),
+    ),
+    Bug(
+        "commits that are not synced",
+        frozenset({"I1", "I2", "I4", "I23", "I46"}),
+        plant=mistakes.commits_not_synced,
+        nemeses=(POWER_CUT,),
+        is_on_sqlite=True,
+    ),
+    Bug(
+        "leases judged by wall clocks",
+        frozenset({"I26"}),
+        plant=mistakes.leases_judged_by_wall_clocks,
+        nemeses=(WRONG_CLOCK,),
+    ),
+    Bug(
+        "a first attempt that awaits the clock of the node before",
+        frozenset({"I28"}),
+        plant=mistakes.first_attempt_awaits_its_clock,
+        features=("activities",),
+        sites=("task.slow",),
+        nemeses=(WRONG_CLOCK, "pause"),
+        nemesis_pause_seconds=0.7,
+        alone=True,
+    ),
 )
 
-assert set(NEMESES) >= {name for bug in BUGS for name in bug.nemeses}
+assert {*NEMESES, *LATER_NEMESES} >= {name for bug in BUGS for name in bug.nemeses}

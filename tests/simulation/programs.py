@@ -21,9 +21,19 @@ from temporalio.api.history.v1 import HistoryEvent
 T = TypeVar("T")
 
 StepKind = Literal[
-    "activities", "attributes", "canceled_activity", "continue", "markers", "signals", "timers"
-]
+    "activities", "attributes", "bounded_activities", "canceled_activity", "continue", "markers",
+    "signals", "timers",
+]  # fmt: skip
 STEP_COUNT_MAX = 5
+CHAIN_STEP_COUNT_MAX = 2
+"""Every run of a chain of retries or cron times does all of it again."""
+
+LASTING_FAILURE_COUNT = 20
+"""So often an activity fails that only its timeout or its policy ends it."""
+
+UNATTENDED_QUEUE = "unattended"
+"""A task queue that no worker polls."""
+
 ATTEMPT_SECONDS = 3.0
 HEARTBEAT_SECONDS = 1.5
 
@@ -40,6 +50,11 @@ class Step(msgspec.Struct, frozen=True, omit_defaults=True):
     """The most attempts of an activity; 0 means as many as it takes."""
     eager: bool = False
     """Whether activities ask to be started by the worker that scheduled them."""
+    to_start_seconds: float = 0.0
+    to_close_seconds: float = 0.0
+    """The activities' schedule-to-start and schedule-to-close timeouts; 0 means none."""
+    unattended: bool = False
+    """Whether the activities wait where no worker looks."""
 
 
 class Program(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +62,8 @@ class Program(msgspec.Struct, frozen=True, omit_defaults=True):
 
     steps: list[Step]
     fails: bool = False
+    failures: int = 0
+    """How many runs of a chain of retries fail before one goes on to the end."""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -56,22 +73,26 @@ class Work(msgspec.Struct, frozen=True):
     beats: int
 
 
-def draw_program(rng: random.Random, features: Iterable[str]) -> Program:
+def draw_program(
+    rng: random.Random, features: Iterable[str], *, step_count_max: int = STEP_COUNT_MAX
+) -> Program:
     """A program of the kinds of steps that the features allow."""
     kinds: list[StepKind] = ["timers"]
     allowed: tuple[StepKind, ...] = (
         "activities", "attributes", "canceled_activity", "continue", "markers", "signals",
     )  # fmt: skip
     kinds += [kind for kind in allowed if kind in features]
+    if "activity_timeouts" in features:
+        kinds.append("bounded_activities")
     steps = [
         _draw_step(rng, rng.choice(kinds), may_be_eager="eager" in features)
-        for _ in range(rng.randint(1, STEP_COUNT_MAX))
+        for _ in range(rng.randint(1, step_count_max))
     ]
     return Program(steps, fails=rng.random() < 0.1)
 
 
 def _draw_step(rng: random.Random, kind: StepKind, *, may_be_eager: bool) -> Step:
-    return Step(
+    step = Step(
         kind=kind,
         seconds=round(rng.choice((0.05, 0.5, 2.0, 8.0, 25.0)) * (0.5 + rng.random()), 3),
         count=rng.choice((1, 1, 2, 4)),
@@ -79,6 +100,16 @@ def _draw_step(rng: random.Random, kind: StepKind, *, may_be_eager: bool) -> Ste
         beats=rng.choice((0, 0, 1, 3)),
         attempts=rng.choice((0, 0, 1, 3)),
         eager=may_be_eager and rng.random() < 0.5,
+    )
+    if kind != "bounded_activities":
+        return step
+    return msgspec.structs.replace(
+        step,
+        failures=rng.choice((0, 1, LASTING_FAILURE_COUNT)),
+        attempts=rng.choice((0, 0, 3)),
+        to_start_seconds=rng.choice((0.0, 0.3, 1.0, 4.0)),
+        to_close_seconds=round(rng.uniform(0.5, 8), 3),
+        unattended=rng.random() < 0.4,
     )
 
 
@@ -101,6 +132,7 @@ class Seen:
         self.program = Program([])
         self.task_queue = ""
         self.workflow_type = ""
+        self.attempt = 1
         self.scheduled: dict[str, int] = {}
         self.ended: set[int] = set()
         self.cancel_asked: set[int] = set()
@@ -122,6 +154,7 @@ class Seen:
         self.program = read(started.input, Program)
         self.task_queue = started.task_queue.name
         self.workflow_type = started.workflow_type.name
+        self.attempt = started.attempt
 
     def _activity_task_scheduled(self, event: HistoryEvent, a: object) -> None:
         activity_id = event.activity_task_scheduled_event_attributes.activity_id
@@ -190,7 +223,8 @@ class _Decision:
         return self.commands[-1]
 
     def _end(self) -> None:
-        if self.seen.program.fails:
+        program = self.seen.program
+        if program.fails or self.seen.attempt <= program.failures:
             failed = self._ask("FAIL_WORKFLOW_EXECUTION").fail_workflow_execution_command_attributes
             failed.failure.CopyFrom(Failure(message="the program ends so"))
             return
@@ -209,8 +243,12 @@ class _Decision:
         a = self._ask("SCHEDULE_ACTIVITY_TASK").schedule_activity_task_command_attributes
         a.activity_id = activity_id
         a.activity_type.name = "work"
-        a.task_queue.name = self.seen.task_queue
+        a.task_queue.name = UNATTENDED_QUEUE if step.unattended else self.seen.task_queue
         a.input.CopyFrom(payloads(Work(step.failures, step.beats)))
+        if step.to_start_seconds:
+            a.schedule_to_start_timeout.CopyFrom(duration(step.to_start_seconds))
+        if step.to_close_seconds:
+            a.schedule_to_close_timeout.CopyFrom(duration(step.to_close_seconds))
         a.start_to_close_timeout.CopyFrom(duration(ATTEMPT_SECONDS))
         if step.beats:
             a.heartbeat_timeout.CopyFrom(duration(HEARTBEAT_SECONDS))
@@ -218,6 +256,8 @@ class _Decision:
         a.retry_policy.maximum_interval.CopyFrom(duration(2.0))
         a.retry_policy.maximum_attempts = step.attempts
         a.request_eager_execution = step.eager
+
+    _bounded_activities = _activities
 
     def _canceled_activity(self, index: int, step: Step) -> bool:
         """Starts an activity and asks for its cancellation when a timer fires."""
@@ -284,7 +324,9 @@ class _Decision:
     def _continue(self, index: int, step: Step) -> bool:
         """Ends the run; the next one does the remaining steps."""
         a = self._ask("CONTINUE_AS_NEW_WORKFLOW_EXECUTION")
-        rest = Program(self.seen.program.steps[index + 1 :], self.seen.program.fails)
+        rest = msgspec.structs.replace(
+            self.seen.program, steps=self.seen.program.steps[index + 1 :]
+        )
         attributes = a.continue_as_new_workflow_execution_command_attributes
         attributes.workflow_type.name = self.seen.workflow_type
         attributes.task_queue.name = self.seen.task_queue

@@ -7,7 +7,7 @@ A failing seed prints this configuration.
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 SITES: dict[str, float] = {
     "client.gives_up": 0.3,
@@ -35,11 +35,18 @@ SITES: dict[str, float] = {
 
 SITE_ACTIVE_SHARE = 0.3
 NEMESES = ("crash", "pause", "partition", "clog", "spike", "full", "jump")
+WRONG_CLOCK, POWER_CUT = LATER_NEMESES = ("wrong_clock", "power_cut")
 FEATURES = (
     "activities", "attributes", "batches", "cancels", "continue", "eager", "heartbeats", "markers",
     "policies", "queries", "reads", "signal_with_start", "signals", "sticky", "terminates",
     "timers",
 )  # fmt: skip
+LATER_NEMESIS_SHARE = 0.1
+SQLITE_SHARE = 0.1
+LATER_FEATURES = ("activity_timeouts", "crons", "deletes", "purge", "retries", "timeouts")
+"""Drawn last, so that the seeds without them stay what they were."""
+
+LATER_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,8 @@ class Swarm:
     nemeses: tuple[str, ...]
     features: tuple[str, ...]
     sites: tuple[str, ...]
+    is_on_sqlite: bool = False
+    """Whether the cell's rows are in SQLite's files, and not in dictionaries."""
 
     def __str__(self) -> str:
         return "\n".join(f"  {name} = {value}" for name, value in asdict(self).items())
@@ -77,7 +86,7 @@ def draw_swarm(seed: int) -> Swarm:
         return tuple(name for name in names if rng.random() < share)
 
     calm = rng.random() < 0.1
-    return Swarm(
+    drawn = Swarm(
         seed=seed,
         in_order=rng.random() < 0.2,
         node_count=3,
@@ -96,6 +105,12 @@ def draw_swarm(seed: int) -> Swarm:
         nemeses=() if calm else some(NEMESES, 0.5),
         features=some(FEATURES, 0.6),
         sites=() if calm else some(tuple(SITES), SITE_ACTIVE_SHARE),
+    )
+    return replace(
+        drawn,
+        features=drawn.features + some(LATER_FEATURES, LATER_SHARE),
+        nemeses=drawn.nemeses + (() if calm else some(LATER_NEMESES, LATER_NEMESIS_SHARE)),
+        is_on_sqlite=rng.random() < SQLITE_SHARE,
     )
 
 

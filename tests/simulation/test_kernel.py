@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from dataclasses import replace
+from random import Random
 
 import pytest
 
@@ -14,7 +16,8 @@ from engine.persistence.protocols import Store
 from tests.simulation.bugs import AcknowledgedBeforeCommit, FencedRowsWritten
 from tests.simulation.cluster import Cluster
 from tests.simulation.disk import SimDisk
-from tests.simulation.loop import Deadlock, Host, SimLoop, StepLimit, run
+from tests.simulation.env import SimEnv
+from tests.simulation.loop import Deadlock, Host, SimLoop, StepLimit, current_host, run
 from tests.simulation.network import CLIENTS, Lost
 from tests.simulation.swarm import NEMESES, Swarm, draw_swarm
 from tests.simulation.toy import ToyNode, key_of, toy_factory
@@ -83,6 +86,7 @@ class ToyRun:
 def run_toy(swarm: Swarm, store: type[SimDisk] = SimDisk) -> ToyRun:
     toy = ToyRun(swarm, store)
     run(toy.loop, toy.main())
+    toy.cluster.disk.close()
     assert not toy.loop.failures
     return toy
 
@@ -183,6 +187,30 @@ def test_a_killed_host_runs_no_clean_up_and_a_paused_one_goes_on_later() -> None
 
     loop = SimLoop(1)
     run(loop, main(loop))
+
+
+def test_what_a_node_spawns_is_its_own_and_takes_nothing_of_the_caller_along() -> None:
+    caller: ContextVar[str] = ContextVar("caller", default="nobody")
+    seen: list[tuple[str, str]] = []
+
+    def look() -> None:
+        host = current_host()
+        assert host is not None
+        seen.append((host.name, caller.get()))
+
+    async def work() -> None:
+        look()
+
+    async def main(loop: SimLoop) -> None:
+        env = SimEnv(loop, Host("node"), Random(0), skew_seconds=0, drift=0)
+        caller.set("client")
+        env.spawn("work", work())
+        env.call_later(1, look)
+        await asyncio.sleep(2)
+
+    loop = SimLoop(1)
+    run(loop, main(loop))
+    assert seen == [("node", "nobody"), ("node", "nobody")]
 
 
 def test_an_exception_that_escapes_a_task_of_a_node_fails_the_seed() -> None:

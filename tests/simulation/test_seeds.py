@@ -26,7 +26,8 @@ CI_SEEDS = range(0, 1_000)
 DEEP_SEEDS = range(0, 10_000)
 DEEP_CHUNK_SEED_COUNT = 500
 BUG_SEED_COUNT_MAX = 40
-DETERMINISM_SEEDS = range(4)
+DETERMINISM_SEEDS = (0, 1, 2, 3, 14, 15)
+"""Of these 14 is on SQLite, with cuts of power, and 15 has nodes with wrong clocks."""
 
 RARE_STATES = (
     "a node crashed",
@@ -40,6 +41,8 @@ RARE_STATES = (
     "a link was cut",
     "a call was retried after Unavailable",
     "a wall clock jumped",
+    "a node began with a wrong clock",
+    "the power was cut",
     "a workflow task came with its start",
     "a workflow task came with an activity's end",
     "an activity task came with a completion",

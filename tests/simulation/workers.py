@@ -37,7 +37,6 @@ from tests.simulation.history_log import Finding, Operation, Task
 from tests.simulation.programs import Seen, Work, decide, duration, payloads, read
 
 POLL_SECONDS = 6.0
-EMPTY_POLL_PAUSE_SECONDS = 0.2
 STICKY_SECONDS = 2.0
 CACHED_RUN_COUNT_MAX = 4
 LATE_SECONDS_MAX = 20.0
@@ -78,8 +77,10 @@ class WorkflowWorker:
             operation = await self.caller.attempt(
                 "PollWorkflowTaskQueue", request, self.namespace, seconds=POLL_SECONDS
             )
+            if self.caller.has_no_namespace(operation, self.namespace):
+                return
             if operation.outcome != "ok":
-                await asyncio.sleep(EMPTY_POLL_PAUSE_SECONDS)
+                await self.caller.pause()
                 continue
             await self.run(answer_of(operation, PollWorkflowTaskQueueResponse))
 
@@ -252,8 +253,10 @@ class ActivityWorker:
             operation = await self.caller.attempt(
                 "PollActivityTaskQueue", request, self.namespace, seconds=POLL_SECONDS
             )
+            if self.caller.has_no_namespace(operation, self.namespace):
+                return
             if operation.outcome != "ok":
-                await asyncio.sleep(EMPTY_POLL_PAUSE_SECONDS)
+                await self.caller.pause()
                 continue
             await self.run(answer_of(operation, PollActivityTaskQueueResponse))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
@@ -45,6 +46,7 @@ EVENT_OF_COMMAND = {
     "CANCEL_WORKFLOW_EXECUTION": "workflow_execution_canceled",
     "CONTINUE_AS_NEW_WORKFLOW_EXECUTION": "workflow_execution_continued_as_new",
 }
+READS = ("DescribeWorkflowExecution", "GetWorkflowExecutionHistory")
 CALLS_OF_MARK = {
     "start": STARTS,
     "signal": SIGNALS,
@@ -66,12 +68,18 @@ def acknowledged_starts_exist(evidence: Evidence) -> Iterator[str]:
 
 
 def _requests_that_started_again(evidence: Evidence) -> Iterator[str]:
-    """A repeated start finds the run it started, unless another start took the id meanwhile."""
+    """A repeated start finds the run it started, unless another start took the id meanwhile.
+
+    Nor does it find one that was deleted.
+    """
     for workflow, keys in evidence.runs.items():
-        started = [evidence.histories[key][0] for key in keys if evidence.histories.get(key)]
-        identities = [attributes_of(event).identity for event in started if _is_first_run(event)]
-        for before, after in pairwise(identities):
-            if before == after:
+        firsts = [
+            (key, attributes_of(events[0]).identity)
+            for key in keys
+            if (events := evidence.histories.get(key)) and _is_first_run(events[0])
+        ]
+        for (key, before), (_, after) in pairwise(firsts):
+            if before == after and key not in evidence.record.deletions():
                 yield f"request {after} started {workflow} twice"
 
 
@@ -85,14 +93,21 @@ def acknowledged_calls_are_in_history(evidence: Evidence) -> Iterator[str]:
         kind = MARKED_METHODS[operation.method]
         if operation.method in ("StartWorkflowExecution", "RespondActivityTaskFailed"):
             continue
-        if evidence.marks.get(evidence.mark_of_call(operation, kind)):
+        if _is_recorded(evidence, operation, kind):
             continue
         if kind == "cancel" and _cancel_was_needless(evidence, operation):
             continue
         yield f"accepted {operation.method} {operation.identity} is in no history"
     for operation in evidence.acknowledged("SignalWithStartWorkflowExecution"):
-        if not evidence.marks.get(evidence.mark_of_call(operation, "signal")):
+        if not _is_recorded(evidence, operation, "signal"):
             yield f"the signal of accepted {operation.identity} is in no history"
+
+
+def _is_recorded(evidence: Evidence, operation: Operation, kind: str) -> bool:
+    """Whether it is in history, or waited for that when its namespace was deleted."""
+    mark = evidence.mark_of_call(operation, kind)
+    is_gone = mark.namespace_id in evidence.record.namespaces_deleted
+    return bool(evidence.marks.get(mark)) or (is_gone and mark in evidence.mark_durable_at)
 
 
 def _cancel_was_needless(evidence: Evidence, operation: Operation) -> bool:
@@ -123,7 +138,7 @@ def nothing_is_invented(evidence: Evidence) -> Iterator[str]:
         if name == "workflow_execution_started" and attributes.continued_execution_run_id:
             yield from _continued_wrongly(evidence, key, event)
         elif name == "workflow_execution_terminated" and attributes.identity == ENGINE_IDENTITY:
-            if not _is_displaced(evidence, key):
+            if key not in evidence.record.deletions() and not _is_displaced(evidence, key):
                 yield f"{key} was terminated by the engine without a reason"
         elif mark is not None:
             if not evidence.may_have_happened(mark, *CALLS_OF_MARK[mark.kind]):
@@ -338,3 +353,31 @@ def queries_see_what_was_acknowledged(evidence: Evidence) -> Iterator[str]:
             places = evidence.marks.get(evidence.mark_of_call(signal, "signal"), [])
             if any(place.key.run_id == run_id for place in places):
                 yield f"a query of {run_id} did not see {signal.identity}, accepted before"
+
+
+def reads_see_what_is_durable(evidence: Evidence) -> Iterator[str]:
+    """Whoever asks for a run learns of every event that was committed before he asked."""
+    written: dict[str, list[int]] = {
+        key.run_id: [order for order, _, _ in events]
+        for key, events in evidence.record.written().items()
+    }
+    for operation in evidence.acknowledged(*READS):
+        if (shown := _last_event_shown(operation)) is None:
+            continue
+        request: Any = operation.request
+        orders = written.get(request.execution.run_id, [])
+        durable = bisect_left(orders, operation.invoked)
+        if shown < durable:
+            run_id = request.execution.run_id
+            yield f"{operation.method} of {run_id} showed {shown} of {durable} events"
+
+
+def _last_event_shown(operation: Operation) -> int | None:
+    """The id of the last event that an answer knows; None where it does not mean to tell."""
+    request: Any = operation.request
+    response: Any = operation.response
+    if operation.method == "DescribeWorkflowExecution":
+        return int(response.workflow_execution_info.history_length)
+    if request.wait_new_event or request.next_page_token or response.next_page_token:
+        return None
+    return max((event.event_id for event in response.history.events), default=0)

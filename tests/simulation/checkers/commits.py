@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from temporalio.api.history.v1 import HistoryEvent
 
+from engine.limits import SHARD_LEASE_SECONDS
 from engine.persistence.protocols import ItemKind, RunKey
 from tests.simulation.checkers.evidence import (
     Evidence,
@@ -37,6 +38,14 @@ def epochs_never_decrease(evidence: Evidence) -> Iterator[str]:
         taken[lease.shard_id] = lease.epoch
 
 
+def shards_are_taken_from_the_silent(evidence: Evidence) -> Iterator[str]:
+    """Nobody takes a shard whose owner may still answer from memory, whatever clocks say."""
+    for lease in evidence.record.leases:
+        if lease.stood_seconds < SHARD_LEASE_SECONDS:
+            stood = f"{lease.stood_seconds:.3f} s after its owner renewed it"
+            yield f"shard {lease.shard_id} was taken by {lease.owner} {stood}"
+
+
 def runs_of_an_id_follow_each_other(evidence: Evidence) -> Iterator[str]:
     """A run begins no earlier than the commit that closes the one before it."""
     for workflow, keys in evidence.runs.items():
@@ -52,7 +61,8 @@ def runs_of_an_id_follow_each_other(evidence: Evidence) -> Iterator[str]:
 def _closed_at(evidence: Evidence, key: RunKey) -> int | None:
     events = evidence.histories.get(key, [])
     if not events or name_of(events[-1]) not in CLOSES:
-        return None
+        deletion = evidence.record.deletions().get(key)
+        return deletion and deletion.order
     return evidence.durable_at.get((key, events[-1].event_id))
 
 
@@ -60,7 +70,8 @@ def buffered_events_are_flushed_in_order(evidence: Evidence) -> Iterator[str]:
     """What waited in a run's buffer is in its history, in the order in which it came.
 
     Results of activities come last. A timer that the workflow cancelled unseen never fires, and
-    signals may move on to the run that continues this one.
+    signals may move on to the run that continues this one. A run that goes with its namespace
+    takes its buffer along.
     """
     buffers: dict[RunKey, dict[str, HistoryEvent]] = {}
     for commit in evidence.record.commits:
@@ -73,6 +84,9 @@ def buffered_events_are_flushed_in_order(evidence: Evidence) -> Iterator[str]:
     for key, buffer in buffers.items():
         places = {_content(event): event.event_id for event in evidence.histories.get(key, [])}
         last = 0
+        events = evidence.histories.get(key, [])
+        if key in evidence.record.deletions() and name_of(events[-1]) not in CLOSES:
+            continue
         for number in sorted(buffer):
             event = buffer[number]
             place = places.get(_content(event))

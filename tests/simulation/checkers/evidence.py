@@ -115,10 +115,22 @@ class Evidence:
     def may_have_happened(self, mark: Mark, *methods: str) -> bool:
         """Whether a call of one of `methods` was made that was not refused each time."""
         return any(
-            operation.outcome != "refused" or _is_refused_second_time(operation)
+            operation.outcome != "refused" or self._is_refused_second_time(operation, mark)
             for operation in self.calls.get((mark.namespace_id, mark.identity), ())
             if operation.method in methods
         )
+
+    def _is_refused_second_time(self, operation: Operation, mark: Mark) -> bool:
+        """Whether the refusal may only say that the same call was executed before.
+
+        A node that got no answer of the shard's owner asks again. Calls without a request id then
+        find nothing left to end, and none finds a run that was deleted meanwhile.
+        """
+        if operation.error.startswith("NamespaceNotFound"):
+            return True
+        again = operation.method.startswith(("Respond", "Terminate"))
+        deleted = any(key.namespace_id == mark.namespace_id for key in self.record.deletions())
+        return (again or deleted) and operation.error.startswith("NotFound")
 
     def _read_commits(self) -> None:
         written = self.record.written()
@@ -144,13 +156,3 @@ class Evidence:
 def buffered_event(row: bytes) -> HistoryEvent:
     """The event in a row of the buffer; what it is metered as stands before it."""
     return HistoryEvent.FromString(row.partition(b"\0")[2])
-
-
-def _is_refused_second_time(operation: Operation) -> bool:
-    """Whether the refusal may only say that the same call was executed before.
-
-    A node that got no answer of the shard's owner asks again, and these calls carry no request
-    id: the second time there is nothing left to end.
-    """
-    again = operation.method.startswith(("Respond", "Terminate"))
-    return again and operation.error.startswith("NotFound")

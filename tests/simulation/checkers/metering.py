@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
+from temporalio.api.enums.v1 import ContinueAsNewInitiator
 from temporalio.api.history.v1 import HistoryEvent
 
 from engine.metering.facts import NANOSECONDS_PER_HOUR, Fact
@@ -18,6 +19,11 @@ FACT_OF_EVENT = {
     "timer_started": "timer_started",
     "upsert_workflow_search_attributes": "search_attributes_upserted",
     "workflow_execution_signaled": "workflow_signaled",
+}
+FACT_OF_INITIATOR = {
+    ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW: "workflow_continued_as_new",
+    ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_CRON_SCHEDULE: "workflow_started",
+    ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_RETRY: "",
 }
 
 
@@ -34,7 +40,7 @@ def _recount(evidence: Evidence) -> Counter[Fact]:
     for key, events in evidence.histories.items():
         summary = evidence.record.summaries[key]
         fact = partial(_fact, key, summary)
-        request_id = evidence.record.states[key].volatile.start_request_id
+        request_id = evidence.record.last_state(key).volatile.start_request_id
         by_signal = _is_started_by_signal(events, request_id)
         for event in events:
             if kind := _fact_of(event, events, by_signal=by_signal):
@@ -65,8 +71,9 @@ def _fact_of(event: HistoryEvent, events: list[HistoryEvent], *, by_signal: bool
     """What an event is metered as, if at all."""
     name = name_of(event)
     if name == "workflow_execution_started":
-        if attributes_of(event).continued_execution_run_id:
-            return "workflow_continued_as_new"
+        initiator = attributes_of(event).initiator
+        if initiator in FACT_OF_INITIATOR:
+            return FACT_OF_INITIATOR[initiator]
         return "" if by_signal else "workflow_started"
     if name == "marker_recorded":
         completion = attributes_of(event).workflow_task_completed_event_id
