@@ -270,7 +270,8 @@ class Shard:
             run.notify()
             run.trim()
             self._memory.note(run)
-            if run.deleted:
+            # What was deleted behind this commit is gone with the next; until then it is read here.
+            if run.deleted and run.key not in self._dirty:
                 self._drop(run)
         # Memory stays bounded: what nobody waits for can be read again.
         for run in self._memory.surplus(self._runs.values(), self._is_idle):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from tests.engine.cell import (
     continue_as_new,
     in_cell,
     schedule_activity,
+    soon,
 )
 
 MINUTE = timedelta(minutes=1)
@@ -93,6 +95,30 @@ async def test_an_open_run_that_is_deleted_ends_its_work(cell: Cell) -> None:
     await delete(cell)
     with pytest.raises(NotFound):
         await cell.complete_activity(activity)
+    assert await listed(cell) == ["law-abiding"]
+    await cell.crash_and_restart()
+    with pytest.raises(NotFound):
+        await cell.signal("paid")
+
+
+@in_cell
+async def test_a_run_that_is_deleted_behind_a_commit_under_way_does_not_come_back(
+    cell: Cell,
+) -> None:
+    await cell.start("law-abiding")
+    await cell.start()
+    first = cell.hold_commits()
+    signaled, deleted = await soon(cell.signal("paid")), await soon(delete(cell))
+    second = cell.hold_commits()
+    first.set()
+    await signaled
+    # The deletion is decided, not yet written: the store still has the run.
+    late = await soon(cell.signal("late"))
+    await asyncio.sleep(1)
+    second.set()
+    await deleted
+    with pytest.raises(NotFound):
+        await late
     assert await listed(cell) == ["law-abiding"]
     await cell.crash_and_restart()
     with pytest.raises(NotFound):

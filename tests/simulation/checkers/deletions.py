@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,11 +28,27 @@ def what_is_deleted_is_gone(evidence: Evidence) -> Iterator[str]:
             yield f"{key} was deleted, and nobody asked for it"
         if key in evidence.record.states:
             yield f"{key} was deleted and is stored again"
-    orders = {key.run_id: each.order for key, each in deleted.items()}
+    known = {key.run_id: _known_order(evidence, key, each.order) for key, each in deleted.items()}
     for operation in evidence.record.operations:
         run_id = _run_answered_for(operation)
-        if operation.outcome == "ok" and operation.invoked > orders.get(run_id, operation.invoked):
+        if operation.outcome == "ok" and operation.invoked > known.get(run_id, operation.invoked):
             yield f"{operation.method} was answered for {run_id} after it was deleted"
+
+
+def _known_order(evidence: Evidence, key: RunKey, deleted: int) -> int:
+    """From when on the owner knows that a run is gone: the store may be slow to tell of a commit.
+
+    Whoever has told a client of it does, and whoever commits for the shard again.
+    """
+    commits = evidence.record.commits
+    shard_id = next(commit.shard_id for commit in commits if commit.order == deleted)
+    later = [c.order for c in commits if c.shard_id == shard_id and c.order > deleted]
+    told = [
+        operation.returned
+        for operation in evidence.acknowledged(DELETE)
+        if operation.returned and operation.returned > deleted and _means(evidence, operation, key)
+    ]
+    return min([*later[:1], *told], default=sys.maxsize)
 
 
 def _means(evidence: Evidence, operation: Operation, key: RunKey) -> bool:
