@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from engine.cell.loaded_run import LoadedRun
-from engine.errors import StoreError, Unavailable
+from engine.errors import DataLoss, NotFound, StoreError, Unavailable
 from engine.persistence.protocols import HistoryBatch, Store
 
 
@@ -24,7 +24,10 @@ class HistoryReader:
     async def page(
         self, run: LoadedRun, first_event_id: int, last_event_id: int, bytes_max: int
     ) -> tuple[bytes, int]:
-        """As many events from first to last as fit, at least one batch, and the last one's id."""
+        """As many events from first to last as fit, at least one batch, and the last one's id.
+
+        Raises NotFound where the run was deleted meanwhile, Unavailable, and DataLoss.
+        """
         held = self.cached(run, first_event_id, last_event_id)
         if held is not None and len(held) <= bytes_max:
             return held, last_event_id
@@ -34,7 +37,13 @@ class HistoryReader:
             )
         except StoreError as error:
             raise Unavailable("the store cannot be read now") from error
-        reached = min(batches[-1].last_event_id, last_event_id) if batches else last_event_id
+        if not batches:
+            if run.deleted:
+                raise NotFound(
+                    f"workflow not found for ID: {run.key.workflow_id}", run_id=run.key.run_id
+                )
+            raise DataLoss
+        reached = min(batches[-1].last_event_id, last_event_id)
         return join(batches, first_event_id, reached), reached
 
 

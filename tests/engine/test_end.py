@@ -10,6 +10,7 @@ import temporalio.api.workflowservice.v1 as w
 
 from engine.errors import NotFound
 from engine.handlers.handler import TASK_SERVICE
+from engine.persistence.protocols import HistoryBatch, RunKey
 from engine.protocol.tasks_pb2 import ListRunSummariesRequest, ListRunSummariesResponse
 from tests.engine.cell import (
     RETENTION,
@@ -123,6 +124,28 @@ async def test_a_run_that_is_deleted_behind_a_commit_under_way_does_not_come_bac
     await cell.crash_and_restart()
     with pytest.raises(NotFound):
         await cell.signal("paid")
+
+
+@in_cell
+async def test_a_history_whose_run_is_deleted_while_it_is_read_is_not_there(cell: Cell) -> None:
+    await cell.start("law-abiding")
+    await cell.start()
+    await cell.crash_and_restart()
+    await cell.describe()
+    released, read = asyncio.Event(), cell.store.read_history
+
+    async def slowly(
+        key: RunKey, first_event_id: int, last_event_id: int, bytes_max: int
+    ) -> list[HistoryBatch]:
+        await released.wait()
+        return await read(key, first_event_id, last_event_id, bytes_max)
+
+    cell.store.read_history = slowly  # type: ignore[method-assign]
+    asked = await soon(cell.history())
+    await delete(cell)
+    released.set()
+    with pytest.raises(NotFound):
+        await asked
 
 
 @in_cell
