@@ -143,6 +143,8 @@ class Transition:
         if timestamp_ns(event.event_time) < run.last_event_at_ns:
             set_timestamp(event.event_time, run.last_event_at_ns)
         run.last_event_at_ns = timestamp_ns(event.event_time)
+        # An event may bring its time along, from a clock ahead of ours: what follows is later.
+        self.now_ns = max(self.now_ns, run.last_event_at_ns)
         encoded = event_size_prefixed(event)
         self.state.volatile.history_bytes += len(encoded)
         self.batch.append(encoded)

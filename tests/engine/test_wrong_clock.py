@@ -14,7 +14,14 @@ from engine.cell.shard import ShardParts
 from engine.limits import SHARD_LEASE_SECONDS
 from engine.node import Node, NodeConfig
 from engine.persistence.memory import MemoryStore
-from tests.engine.cell import Alone, Cell, complete_workflow, play, schedule_activity
+from tests.engine.cell import (
+    Alone,
+    Cell,
+    complete_workflow,
+    continue_as_new,
+    play,
+    schedule_activity,
+)
 from tests.simulation.env import SimEnv
 from tests.simulation.loop import Host, SimLoop, run
 
@@ -123,6 +130,22 @@ def test_an_activity_is_handed_out_by_a_node_whose_clock_is_behind_its_schedule(
         task = await cell.poll_activity()
         assert task.attempt == 1
         await cell.complete_activity(task)
+        await cell.step(complete_workflow())
+
+    play(ClockSetBack(), scenario)
+
+
+def test_a_next_run_begins_no_earlier_than_the_last_ended_by_a_clock_set_back() -> None:
+    async def scenario(cell: Cell) -> None:
+        first = await cell.start()
+        await cell.fail_workflow_task(await cell.poll())
+        # The next attempt's events are written when it ends, with the times it had.
+        await asyncio.sleep(5)
+        task = await cell.poll()
+        await cell.crash_and_restart()
+        await cell.complete(task, continue_as_new())
+        before, after = await cell.history(run_id=first), await cell.history()
+        assert after[0].event_time.ToNanoseconds() >= before[-1].event_time.ToNanoseconds()
         await cell.step(complete_workflow())
 
     play(ClockSetBack(), scenario)
