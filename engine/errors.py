@@ -126,3 +126,37 @@ class StoreUnavailable(StoreError):
 
 class StoreMismatch(StoreError):
     """The store was made for another number of shards; shards per cell never change."""
+
+
+class StoreHeld(StoreMismatch):
+    """The database holds the cell of another installation: name a database of its own."""
+
+
+class StoreHalfMoved(StoreMismatch):
+    """The database holds half a copy of an installation: run the move again, which finishes it."""
+
+
+class StoreNotEmpty(StoreMismatch):
+    """The database holds data already: move to an empty one."""
+
+
+class StoreDamaged(StoreError):
+    """A row of a store is not what was written."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"a row of {where} is damaged and cannot be copied: restore the store from a backup,"
+            " or delete what is damaged"
+        )
+        self.where = where
+
+
+class StoreDiffers(StoreError):
+    """A copy is not equal to what it was made from."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the copy differs in {what}: the installation keeps to its store;"
+            " run the move again, and if it differs again, move to another database"
+        )
+        self.what = what

@@ -326,7 +326,9 @@ class Shard:
             except EngineError as error:
                 if self.lost:
                     return
-                log.warning("due_run_not_loaded", extra={"run_id": key.run_id, "why": str(error)})
+                # A lease that is over, or a store that is away, is told of elsewhere.
+                tell = log.info if isinstance(error, Unavailable) else log.warning
+                tell("due_run_not_loaded", extra={"run_id": key.run_id, "why": str(error)})
                 self._alarm.set(self._env.now_ns() + LOOK_AGAIN_SECONDS * NANOSECONDS, key)
                 continue
             if run is not None:

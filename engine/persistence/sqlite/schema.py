@@ -129,14 +129,19 @@ def prepare(connection: apsw.Connection, shard_count: int) -> None:
             [(shard_id,) for shard_id in range(shard_count)],
         )
         return
-    if application_id != APPLICATION_ID:
+    check(connection)
+    stored_count = _number(connection, "SELECT count(*) FROM shard")
+    if stored_count != shard_count:
+        raise StoreMismatch(f"the store has {stored_count} shards, not {shard_count}")
+
+
+def check(connection: apsw.Connection) -> None:
+    """Raises StoreMismatch for a file of another program or version."""
+    if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
         raise StoreMismatch("the file is an SQLite database of another program")
     version = _number(connection, "PRAGMA user_version")
     if version != SCHEMA_VERSION:
         raise StoreMismatch(f"the store has schema version {version}, not {SCHEMA_VERSION}")
-    stored_count = _number(connection, "SELECT count(*) FROM shard")
-    if stored_count != shard_count:
-        raise StoreMismatch(f"the store has {stored_count} shards, not {shard_count}")
 
 
 def _number(connection: apsw.Connection, statement: str) -> int:

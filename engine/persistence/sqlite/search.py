@@ -40,10 +40,11 @@ def list_visibility(connection: apsw.Connection, query: VisibilityQuery) -> list
         f" LIMIT ?{len(parameters)}",
         parameters,
     )
-    return [_row(*columns) for columns in rows]
+    return [row_of(*columns) for columns in rows]
 
 
-def _row(*columns: Any) -> VisibilityRow:
+def row_of(*columns: Any) -> VisibilityRow:
+    """The row of `COLUMNS`."""
     *values, attributes = columns
     values.append(_attributes.decode(attributes) if attributes else {})
     return VisibilityRow(*values)

@@ -8,20 +8,22 @@ from pathlib import Path
 import pytest
 
 from engine.persistence.memory import MemoryStore
+from engine.persistence.postgres import PostgresStore
 from engine.persistence.protocols import Store
 from engine.persistence.sqlite import SqliteStore
 from tests.engine.persistence.values import SHARD_COUNT
 
-STORES: dict[str, Callable[[Path], Store]] = {
+STORES: dict[str, Callable[[pytest.FixtureRequest], Store]] = {
     "memory": lambda _: MemoryStore(),
-    "sqlite": lambda folder: SqliteStore(folder / "cell.db"),
+    "sqlite": lambda request: SqliteStore(request.getfixturevalue("tmp_path") / "cell.db"),
+    "postgres": lambda request: PostgresStore(request.getfixturevalue("postgres_url")),
 }
 
 
 @pytest.fixture(params=STORES)
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """One of the stores; a new store joins the suite by joining `STORES`."""
-    store = STORES[request.param](tmp_path)
+    store = STORES[request.param](request)
     await store.open(SHARD_COUNT)
     yield store
     await store.close()
@@ -30,6 +32,14 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 @pytest.fixture
 async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     store = SqliteStore(tmp_path / "cell.db")
+    await store.open(SHARD_COUNT)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def postgres(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(postgres_url)
     await store.open(SHARD_COUNT)
     yield store
     await store.close()

@@ -13,9 +13,10 @@ from temporalio.api.workflowservice.v1 import (
     RespondActivityTaskFailedResponse,
 )
 
+from engine.handlers import handler
 from engine.protocol import cell_pb2, tasks_pb2
 from engine.protocol.tasks_pb2 import PollTasksResponse, TaskCompletion, TaskCompletionResult
-from tests.house.tree import ROOT
+from tests.house.tree import ROOT, product_files
 
 TASK_SERVICE: ServiceDescriptor = tasks_pb2.DESCRIPTOR.services_by_name["TaskService"]
 CELL_SERVICE: ServiceDescriptor = cell_pb2.DESCRIPTOR.services_by_name["CellService"]
@@ -59,3 +60,16 @@ def test_every_request_is_named_after_its_call() -> None:
     for method in (*TASK_SERVICE.methods, *CELL_SERVICE.methods):
         assert method.input_type.name == f"{method.name}Request"
         assert method.output_type.name == f"{method.name}Response"
+
+
+def test_the_cell_s_internal_service_is_spelled_in_one_place() -> None:
+    assert handler.TASK_SERVICE == f"{TASK_SERVICE.full_name}."
+    assert handler.CELL_SERVICE == f"{CELL_SERVICE.full_name}."
+    spelled = [
+        path
+        for path in product_files(".py")
+        if path.startswith(("api/", "engine/"))
+        and not path.endswith("_pb2.py")
+        and CELL_SERVICE.full_name in (ROOT / path).read_text()
+    ]
+    assert spelled == ["engine/handlers/handler.py"]

