@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ from billing.prices import CURRENCY, Plan, PriceList, price_list
 from billing.rating import Line, rate, shares
 from billing.tables import Usage
 from billing.times import HOURS_PER_DAY, Period, hour_of, hour_start, month_of
+
+SERIES_KEYS_MAX = 20
+"""How many keys of a series are told apart: as many as a chart can show."""
+
+HourCounts = dict[tuple[int, str | None], int]
 
 
 class GroupBy(StrEnum):
@@ -73,7 +79,7 @@ class SeriesPoint:
     """One hour of one key. `cost` is its share of what its month has cost so far."""
 
     hour: int
-    key: str
+    key: str | None
     actions: int
     cost: Decimal
 
@@ -141,21 +147,33 @@ async def usage_series(
 ) -> tuple[SeriesPoint, ...]:
     """Hours from `from_hour` to before `to_hour` that have usage, ascending, with their keys.
 
+    The keys are the SERIES_KEYS_MAX with the most Actions, and None for all others together.
     Whole months are read, because what an hour costs depends on its month. Raises NoPriceList.
     """
-    points: list[SeriesPoint] = []
-    while from_hour < to_hour:
-        period = month_of(from_hour)
-        end = min(to_hour, period.to_hour)
-        counts = await _by_hour(session, account_id, period, group_by)
-        costs = shares(counts, _prices(plan, period))
-        points.extend(
-            SeriesPoint(hour, key, counts[hour, key], costs[hour, key])
-            for hour, key in sorted(counts)
-            if from_hour <= hour < end
-        )
-        from_hour = end
-    return tuple(points)
+    keys = await _largest_keys(session, account_id, from_hour, to_hour, group_by)
+    months: list[tuple[HourCounts, PriceList]] = []
+    first = from_hour
+    while keys and first < to_hour:
+        period = month_of(first)
+        prices = _prices(plan, period)
+        months.append((await _by_hour(session, account_id, period, group_by, keys), prices))
+        first = period.to_hour
+    # Up to two months of hours times keys: too long to keep the other calls waiting.
+    return await asyncio.to_thread(_points, months, from_hour, to_hour)
+
+
+async def actions_by_day(
+    session: AsyncSession, account_id: str, from_hour: int, to_hour: int
+) -> dict[tuple[int, str], int]:
+    """Actions by day since the epoch and namespace id, from `from_hour` to before `to_hour`."""
+    day = (Usage.hour // HOURS_PER_DAY).label("day")
+    rows = await session.execute(
+        sa.select(day, Usage.namespace_id, sa.func.sum(Usage.count))
+        .where(Usage.account_id == account_id, Usage.hour >= from_hour, Usage.hour < to_hour)
+        .group_by(day, Usage.namespace_id)
+        .order_by(day, Usage.namespace_id)
+    )
+    return {(number, namespace_id): int(count) for number, namespace_id, count in rows}
 
 
 async def namespace_usage(
@@ -178,20 +196,48 @@ async def namespace_usage(
     return tuple(UsageRow(*row) for row in rows)
 
 
+async def _largest_keys(
+    session: AsyncSession, account_id: str, from_hour: int, to_hour: int, group_by: GroupBy
+) -> list[str]:
+    key = Usage.__table__.c[group_by]
+    found = await session.scalars(
+        sa.select(key)
+        .where(Usage.account_id == account_id, Usage.hour >= from_hour, Usage.hour < to_hour)
+        .group_by(key)
+        .order_by(sa.func.sum(Usage.count).desc(), key)
+        .limit(SERIES_KEYS_MAX)
+    )
+    return list(found)
+
+
 async def _by_hour(
-    session: AsyncSession, account_id: str, period: Period, group_by: GroupBy
-) -> dict[tuple[int, str], int]:
-    columns = (Usage.hour, Usage.__table__.c[group_by])
-    rows = await session.execute(
-        sa.select(*columns, sa.func.sum(Usage.count))
+    session: AsyncSession, account_id: str, period: Period, group_by: GroupBy, keys: list[str]
+) -> HourCounts:
+    key = Usage.__table__.c[group_by]
+    hours = (
+        sa.select(Usage.hour, sa.case((key.in_(keys), key)).label("key"), Usage.count)
         .where(
             Usage.account_id == account_id,
             Usage.hour >= period.from_hour,
             Usage.hour < period.to_hour,
         )
-        .group_by(*columns)
+        .subquery()
     )
+    columns = (hours.c.hour, hours.c.key)
+    rows = await session.execute(sa.select(*columns, sa.func.sum(hours.c.count)).group_by(*columns))
     return {(hour, key): int(count) for hour, key, count in rows}
+
+
+def _points(
+    months: Iterable[tuple[HourCounts, PriceList]], from_hour: int, to_hour: int
+) -> tuple[SeriesPoint, ...]:
+    points: list[SeriesPoint] = []
+    for counts, prices in months:
+        costs = shares(counts, prices)
+        asked = (at for at in counts if from_hour <= at[0] < to_hour)
+        ordered = sorted(asked, key=lambda at: (at[0], at[1] is None, at[1]))
+        points.extend(SeriesPoint(*at, counts[at], costs[at]) for at in ordered)
+    return tuple(points)
 
 
 def _prices(plan: Plan, period: Period) -> PriceList:

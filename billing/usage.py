@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from billing.facts import FactRow, FactSource, UsageKey, count_actions
 from billing.tables import Model, Usage, UsageCursor, UsageShard
 from tenancy import Database
+from tenancy.dialects import insert
 
 ROWS_PER_RUN_MAX = 1_000
 
@@ -67,9 +67,11 @@ class Collector:
         # Asked outside the transaction, whose lock the answer may need.
         namespace_ids = unassigned.union(key.namespace_id for _, keys in counted for key in keys)
         accounts = {name: await self._account_of(name) for name in sorted(namespace_ids)}
-        async with self._database.transaction() as session:
-            await _assign(session, {name: accounts[name] for name in unassigned})
-            if rows:
+        for namespace_id in sorted(unassigned):
+            if account_id := accounts[namespace_id]:
+                await self._assign(namespace_id, account_id)
+        if rows:
+            async with self._database.transaction() as session:
                 await _ingest(session, self._source.cell_id, counted, accounts)
         return len(rows)
 
@@ -80,6 +82,24 @@ class Collector:
                 sa.select(Usage.namespace_id).where(Usage.account_id.is_(None)).distinct()
             )
             return set(found)
+
+    async def _assign(self, namespace_id: str, account_id: str) -> None:
+        """Give usage without an account the one its namespace has by now.
+
+        What a collector of another cell is writing is left for the next run: the two might take
+        the same rows in another order.
+        """
+        key = sa.inspect(Usage).primary_key
+        without = sa.select(*key).where(
+            Usage.account_id.is_(None), Usage.namespace_id == namespace_id
+        )
+        async with self._database.transaction() as session:
+            await session.execute(
+                sa.update(Usage)
+                .where(sa.tuple_(*key).in_(without.with_for_update(skip_locked=True)))
+                .values(account_id=account_id),
+                execution_options={"synchronize_session": False},
+            )
 
 
 async def _ingest(
@@ -124,7 +144,7 @@ async def _ingest(
 async def _lock(session: AsyncSession, cell_id: str) -> dict[int, int]:
     """Keep other collectors of the cell out until the commit; its shards' marks."""
     await session.execute(
-        _insert(session, UsageCursor)
+        insert(session, UsageCursor)
         .values(cell_id=cell_id, position=0)
         .on_conflict_do_nothing(index_elements=["cell_id"])
     )
@@ -135,17 +155,6 @@ async def _lock(session: AsyncSession, cell_id: str) -> dict[int, int]:
         sa.select(UsageShard.shard_id, UsageShard.sequence).where(UsageShard.cell_id == cell_id)
     )
     return {shard_id: sequence for shard_id, sequence in marks}
-
-
-async def _assign(session: AsyncSession, accounts: Mapping[str, str | None]) -> None:
-    """Give usage without an account the one its namespace has by now."""
-    for namespace_id, account_id in accounts.items():
-        if account_id is not None:
-            await session.execute(
-                sa.update(Usage)
-                .where(Usage.account_id.is_(None), Usage.namespace_id == namespace_id)
-                .values(account_id=account_id)
-            )
 
 
 async def _upsert(
@@ -159,18 +168,10 @@ async def _upsert(
     """Insert `rows`; where one exists, its `column` is replaced or added to."""
     if not rows:
         return
-    statement = _insert(session, model)
+    statement = insert(session, model)
     new = statement.excluded[column.key]
     statement = statement.on_conflict_do_update(
         index_elements=[key.name for key in sa.inspect(model).primary_key],
         set_={column.key: column + new if adds else new},
     )
     await session.execute(statement, [dict(row) for row in rows])
-
-
-def _insert(session: AsyncSession, model: type[Model]) -> sqlite.Insert | postgresql.Insert:
-    table = sa.inspect(model).local_table
-    assert isinstance(table, sa.Table)
-    if session.get_bind().dialect.name == "sqlite":
-        return sqlite.insert(table)
-    return postgresql.insert(table)

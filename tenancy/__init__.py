@@ -5,18 +5,22 @@ from __future__ import annotations
 from tenancy.accounts import Account
 from tenancy.api_keys import ApiKey, KeyLabel, KeyScope, NewApiKey
 from tenancy.audit import Act, AuditRecord, AuditResult
+from tenancy.certificate_check import Accepted, accept
+from tenancy.certificates import CertificateFilter, CertificateTrust, NamespaceTrust
 from tenancy.control_plane import ControlPlane
 from tenancy.database import Database
 from tenancy.errors import (
     AlreadyExists,
     ChainBroken,
     Conflict,
+    DatabaseUnavailable,
     InvalidField,
     LimitReached,
     NotFound,
     PermissionDenied,
     ProvisioningRefused,
     RateLimited,
+    SchemaTooNew,
     SnapshotRejected,
     TenancyError,
     Unauthenticated,
@@ -47,6 +51,7 @@ from tenancy.users import User
 
 __all__ = [
     "PERMITS",
+    "Accepted",
     "Access",
     "Account",
     "AccountRole",
@@ -56,10 +61,13 @@ __all__ = [
     "AsyncOperation",
     "AuditRecord",
     "AuditResult",
+    "CertificateFilter",
+    "CertificateTrust",
     "ChainBroken",
     "Conflict",
     "ControlPlane",
     "Database",
+    "DatabaseUnavailable",
     "InvalidField",
     "KeyLabel",
     "KeyScope",
@@ -68,6 +76,7 @@ __all__ = [
     "NamespaceRef",
     "NamespaceSettings",
     "NamespaceState",
+    "NamespaceTrust",
     "NewApiKey",
     "NewSession",
     "NotFound",
@@ -81,6 +90,7 @@ __all__ = [
     "Provisioner",
     "ProvisioningRefused",
     "RateLimited",
+    "SchemaTooNew",
     "SearchAttributeType",
     "Snapshot",
     "SnapshotFile",
@@ -92,6 +102,7 @@ __all__ = [
     "User",
     "Visit",
     "WrongState",
+    "accept",
     "migrate",
     "permits",
     "system_principal",

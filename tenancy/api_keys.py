@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tenancy.accounts import locked_account
 from tenancy.audit import AuditLog
 from tenancy.changes import ChangeKind, record_change
-from tenancy.database import Model, stored_enum
+from tenancy.database import Model, Text, stored_enum
 from tenancy.errors import (
     Conflict,
     InvalidField,
@@ -61,11 +61,11 @@ class ApiKey(Model):
     """`account_permission` is set for an account-wide key, otherwise `grants` is not empty."""
 
     __tablename__ = "api_key"
-    id: Mapped[str] = mapped_column(sa.String(KEY_ID_CHARACTERS), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(KEY_ID_CHARACTERS), primary_key=True)
     account_id: Mapped[str] = mapped_column(sa.ForeignKey("account.id"), index=True)
     user_id: Mapped[str] = mapped_column(sa.ForeignKey("user_login.id"), index=True)
-    name: Mapped[str] = mapped_column(sa.String(KEY_NAME_CHARACTERS_MAX))
-    description: Mapped[str] = mapped_column(sa.String(KEY_DESCRIPTION_CHARACTERS_MAX))
+    name: Mapped[str] = mapped_column(Text(KEY_NAME_CHARACTERS_MAX))
+    description: Mapped[str] = mapped_column(Text(KEY_DESCRIPTION_CHARACTERS_MAX))
     resource_version: Mapped[int]
     digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32))
     account_permission: Mapped[Permission | None] = mapped_column(stored_enum(Permission))
@@ -292,7 +292,7 @@ class ApiKeys:
     ) -> ApiKey:
         """A live key that the caller may manage; anyone else's does not exist for it."""
         require(actor, Access.ACCOUNT_READ, action, target=key_id)
-        key = await session.get(ApiKey, key_id)
+        key = await session.get(ApiKey, key_id, populate_existing=True)
         if key is None or key.account_id != actor.account_id or key.revoked_at is not None:
             raise NotFound("API key", key_id)
         if key.user_id != actor.user_id and not permits(actor, Access.ACCOUNT_WRITE, None):
@@ -310,7 +310,7 @@ class ApiKeys:
                     action, actor.account_id, "list the namespaces that the key is for"
                 )
         for namespace_id, permission in scope.grants.items():
-            namespace = await session.get(Namespace, namespace_id)
+            namespace = await session.get(Namespace, namespace_id, populate_existing=True)
             if namespace is None or namespace.account_id != actor.account_id:
                 raise NotFound("namespace", namespace_id)
             if namespace.state is NamespaceState.DELETED:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenancy.accounts import Account, locked_account
-from tenancy.database import Model, stored_enum
+from tenancy.database import Model, Text, stored_enum
 from tenancy.errors import ChainBroken, NotFound
 from tenancy.randomness import Now, derived_key
 from tenancy.roles import Principal, PrincipalKind
@@ -50,8 +50,8 @@ class AuditRecord(Model):
     sequence: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     at: Mapped[datetime]
     actor_kind: Mapped[PrincipalKind] = mapped_column(stored_enum(PrincipalKind))
-    actor_id: Mapped[str] = mapped_column(sa.String(ACTOR_ID_CHARACTERS_MAX))
-    action: Mapped[str] = mapped_column(sa.String(ACTION_CHARACTERS_MAX))
+    actor_id: Mapped[str] = mapped_column(Text(ACTOR_ID_CHARACTERS_MAX))
+    action: Mapped[str] = mapped_column(Text(ACTION_CHARACTERS_MAX))
     target_ids: Mapped[list[str]] = mapped_column(sa.JSON)
     result: Mapped[AuditResult] = mapped_column(stored_enum(AuditResult))
     hash: Mapped[bytes] = mapped_column(sa.LargeBinary(32))

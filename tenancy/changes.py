@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenancy.database import CHANGED, Model, stored_enum
+from tenancy.database import CHANGED, Model, Text, stored_enum
 
 
 class ChangeKind(StrEnum):
@@ -32,7 +32,7 @@ class Change(Model):
     __tablename__ = "change"
     seq: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
     kind: Mapped[ChangeKind] = mapped_column(stored_enum(ChangeKind))
-    id: Mapped[str] = mapped_column(sa.String(36))
+    id: Mapped[str] = mapped_column(Text(36))
     __table_args__ = (sa.UniqueConstraint("kind", "id"),)
 
 

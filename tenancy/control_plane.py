@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from tenancy.api_keys import ApiKeys
 from tenancy.audit import AuditLog, AuditResult
 from tenancy.database import Database
+from tenancy.denied_certificates import DeniedCertificates
 from tenancy.entrance import Entrance
 from tenancy.errors import PermissionDenied
 from tenancy.key_text import KeyDigests
@@ -65,6 +66,7 @@ class ControlPlane:
             audit=self.audit,
             cell=cell,
         )
+        self.denied_certificates = DeniedCertificates(now=now, audit=self.audit)
         digests = KeyDigests(pepper)
         self.api_keys = ApiKeys(
             now=now,

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import logging
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 
-SQLITE_BUSY_MILLISECONDS = 5_000
-POSTGRES_CONNECTIONS_MAX = 8
+from tenancy.dialects import for_reading, is_unavailable, open_engine
+from tenancy.errors import DatabaseUnavailable, InvalidField, TenancyError
+
+logger = logging.getLogger(__name__)
+
 ENUM_CHARACTERS = 20
 
 CHANGED = "changed"
 """Key in a session's info: this unit of work altered what the snapshot holds."""
-
-_READING = "reading"
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
@@ -30,12 +32,31 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
+        if value is None:
+            return None
+        assert value.tzinfo is not None, "a naive datetime names no moment"
+        return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# PostgreSQL has no place for NUL, and UTF-8 none for halves of characters.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class Text(sa.TypeDecorator[str]):
+    """Text that every database can store; other text is refused, also in a question."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        if value is not None and _UNSTORABLE.search(value):
+            raise InvalidField("text", "must be Unicode without the character NUL", "remove that")
+        return value
 
 
 def stored_enum(kind: type[StrEnum]) -> sa.Enum:
@@ -63,55 +84,66 @@ class Model(DeclarativeBase):
 
 
 class Database:
-    """Opens units of work; `changed` is set after each commit that the snapshot must follow."""
+    """Opens units of work; `changed` is set after each commit that the snapshot must follow.
+
+    What a unit of work reads may have changed when it writes, unless it holds a lock: that of the
+    account (`tenancy.accounts.locked_account`) for all that belongs to one, taken first.
+    """
 
     def __init__(self, url: str) -> None:
-        is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
-        limits: dict[str, Any] = {} if is_sqlite else {"pool_size": POSTGRES_CONNECTIONS_MAX}
-        self._engine = create_async_engine(url, max_overflow=0, hide_parameters=True, **limits)
-        if is_sqlite:
-            prepare_sqlite(self._engine.sync_engine)
+        self._engine = open_engine(url)
         self._writers = async_sessionmaker(self._engine, expire_on_commit=False)
-        self._readers = async_sessionmaker(
-            self._engine.execution_options(**{_READING: True}), expire_on_commit=False
-        )
+        self._readers = async_sessionmaker(for_reading(self._engine), expire_on_commit=False)
         self.changed = asyncio.Event()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """Commits when the block ends, rolls back when it raises."""
-        async with self._writers.begin() as session:
-            yield session
+        """Commits when the block ends, rolls back when it raises. Raises DatabaseUnavailable."""
+        with failures_told():
+            async with self._writers.begin() as session:
+                yield session
         if session.info.get(CHANGED):
             self.changed.set()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """A unit of work that waits for no writer and keeps none waiting."""
-        async with self._readers() as session:
-            yield session
+        """A unit of work that waits for no writer, keeps none waiting, and sees one moment."""
+        with failures_told():
+            async with self._readers() as session:
+                yield session
 
     async def aclose(self) -> None:
         await self._engine.dispose()
 
 
-def prepare_sqlite(engine: sa.Engine) -> None:
-    """Writers take the lock at BEGIN: a reader that turns writer could not wait for it."""
+async def forget(
+    session: AsyncSession, key: InstrumentedAttribute[str], is_over: sa.ColumnElement[bool]
+) -> None:
+    """Deletes all rows that are over.
 
-    @sa.event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={SQLITE_BUSY_MILLISECONDS}",
-            "journal_mode=wal",
-            "foreign_keys=on",
-            "synchronous=full",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+    Those that somebody else is about to delete are left to them: two who take many rows, each in
+    another order, would wait for each other.
+    """
+    over = sa.select(key).where(is_over).with_for_update(skip_locked=True)
+    await session.execute(
+        sa.delete(key.class_).where(key.in_(over)),
+        execution_options={"synchronize_session": False},
+    )
 
-    @sa.event.listens_for(engine, "begin")
-    def on_begin(connection: sa.Connection) -> None:
-        is_reading = connection.get_execution_options().get(_READING, False)
-        connection.exec_driver_sql("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """What the driver raises, as what it means to a caller. The rest is a defect of ours."""
+    try:
+        yield
+    except sa.exc.TimeoutError as error:
+        raise DatabaseUnavailable from error
+    except sa.exc.StatementError as error:
+        if isinstance(error.orig, TenancyError):
+            raise error.orig from None
+        if not is_unavailable(error):
+            raise
+        if getattr(error.orig, "sqlstate", None) is not None:
+            # It answers, but with a lock timeout, say, or a deadlock: worth an operator's look.
+            logger.warning("database_gave_up", extra={"error": type(error.orig).__name__})
+        raise DatabaseUnavailable from error

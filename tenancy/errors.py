@@ -12,7 +12,9 @@ TenancyError
 ├── RateLimited            too many attempts
 ├── ProvisioningRefused    a cell will never accept this namespace
 ├── ChainBroken            an audit record was changed, removed or added
-└── SnapshotRejected       a persisted snapshot is forged, damaged or too old
+├── SnapshotRejected       a persisted snapshot is forged, damaged or too old
+├── DatabaseUnavailable    it cannot be reached or is too busy; what was asked may have been done
+└── SchemaTooNew           a later release has changed the tables
 """
 
 from __future__ import annotations
@@ -88,6 +90,14 @@ class UnauthenticatedReason(StrEnum):
     EXPIRED_KEY = "the API key has expired; create a new one"
     BAD_CREDENTIALS = "the e-mail or the password is wrong"
     NO_SESSION = "the session has ended; log in again"
+    UNTRUSTED_CERTIFICATE = (
+        "the client certificate has expired, is not for clients, or leads to no CA of this"
+        " namespace; present one that a CA of the namespace issued, with its intermediates"
+    )
+    UNWANTED_CERTIFICATE = (
+        "the client certificate matches no certificate filter of this namespace; present another"
+    )
+    DENIED_CERTIFICATE = "the client certificate was denied in this namespace; present another"
     FOREIGN_PAGE = "the request does not come from a page of this session; reload the page"
 
 
@@ -118,3 +128,17 @@ class SnapshotRejected(TenancyError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the persisted snapshot is {reason}; connect to the control plane")
         self.reason = reason
+
+
+class DatabaseUnavailable(TenancyError):
+    def __init__(self) -> None:
+        super().__init__("the control plane's database cannot be reached or is too busy; retry")
+
+
+class SchemaTooNew(TenancyError):
+    def __init__(self, revision: str) -> None:
+        super().__init__(
+            f"the control plane's tables are those of a later release (revision {revision!r}): "
+            "start the release that made them, or a later one"
+        )
+        self.revision = revision

@@ -30,7 +30,8 @@ class KeyUse:
             return
         try:
             async with self._database.transaction() as session:
-                for key_id, at in used_at.items():
+                # In one order, so that no two processes wait for each other.
+                for key_id, at in sorted(used_at.items()):
                     is_due = sa.or_(
                         ApiKey.last_used_at.is_(None), ApiKey.last_used_at <= at - coarseness
                     )

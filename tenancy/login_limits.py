@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenancy.database import Model
+from tenancy.database import Model, Text, forget
+from tenancy.dialects import hold
 from tenancy.errors import RateLimited
 from tenancy.randomness import Now, TokenBytes, derived_key, new_uuid
 
@@ -25,7 +26,7 @@ class LoginAttempt(Model):
     """`key` is a keyed digest, so the table tells no e-mail and no address."""
 
     __tablename__ = "login_attempt"
-    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(36), primary_key=True)
     key: Mapped[bytes] = mapped_column(sa.LargeBinary(32), index=True)
     at: Mapped[datetime] = mapped_column(index=True)
 
@@ -40,11 +41,12 @@ class LoginLimits:
         """Counts one attempt, or raises RateLimited and counts none."""
         now = self._now()
         window_start = now - timedelta(seconds=ATTEMPT_WINDOW_SECONDS)
-        await session.execute(sa.delete(LoginAttempt).where(LoginAttempt.at <= window_start))
         limits = {
             self._digest("email", email): ATTEMPTS_PER_EMAIL_MAX,
             self._digest("address", network_of(address)): ATTEMPTS_PER_ADDRESS_MAX,
         }
+        await hold(session, *(f"login attempts {key.hex()}" for key in limits))
+        await forget(session, LoginAttempt.id, LoginAttempt.at <= window_start)
         for key, limit in limits.items():
             earlier = (
                 await session.scalars(

@@ -4,51 +4,67 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import alembic.command
 import sqlalchemy as sa
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
-from tenancy.database import prepare_sqlite
-
-MIGRATION_LOCK = 7_204_001
-"""Names our advisory lock in PostgreSQL."""
+from tenancy.database import failures_told
+from tenancy.dialects import open_migration_engine, prepare_migration
+from tenancy.errors import SchemaTooNew
 
 # Alembic keeps the running migration in module globals, so one thread at a time may be in it.
 _one_at_a_time = threading.Lock()
 
 
-async def migrate(url: str) -> None:
-    """Safe to call at every start, in several processes at once: one migrates, the rest wait."""
-    await asyncio.to_thread(_migrate, url)
+@dataclass(frozen=True, slots=True)
+class Migrations:
+    """Numbered steps in a folder, and the table that says which of them a database has seen."""
 
+    folder: Path
+    version_table: str
 
-def _migrate(url: str) -> None:
-    with _one_at_a_time:
-        engine = sa.create_engine(sync_url(url), poolclass=sa.NullPool)
-        is_sqlite = engine.dialect.name == "sqlite"
-        if is_sqlite:
-            prepare_sqlite(engine)
+    def config(self, connection: sa.Connection) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(self.folder).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        config.attributes["version_table"] = self.version_table
+        return config
+
+    async def run(self, url: str) -> None:
+        """Applies what is missing, all of it or nothing.
+
+        Safe at every start, in several processes at once: one migrates, the rest wait. Raises
+        SchemaTooNew and DatabaseUnavailable.
+        """
+        await asyncio.to_thread(self._run, url)
+
+    def _run(self, url: str) -> None:
+        engine = open_migration_engine(url)
         try:
-            with engine.begin() as connection:
-                if not is_sqlite:
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-                alembic.command.upgrade(migration_config(connection), "head")
+            with _one_at_a_time, failures_told(), engine.begin() as connection:
+                prepare_migration(connection)
+                config = self.config(connection)
+                self._refuse_later(connection, ScriptDirectory.from_config(config))
+                alembic.command.upgrade(config, "head")
         finally:
             engine.dispose()
 
-
-def migration_config(connection: sa.Connection) -> Config:
-    config = Config()
-    config.set_main_option(
-        "script_location", str(Path(__file__).parent / "migrations").replace("%", "%%")
-    )
-    config.attributes["connection"] = connection
-    return config
+    def _refuse_later(self, connection: sa.Connection, steps: ScriptDirectory) -> None:
+        context = MigrationContext.configure(connection, opts={"version_table": self.version_table})
+        known = {step.revision for step in steps.walk_revisions()}
+        for revision in context.get_current_heads():
+            if revision not in known:
+                raise SchemaTooNew(revision)
 
 
-def sync_url(url: str) -> sa.URL:
-    """The same database through a driver that needs no event loop."""
-    parsed = sa.make_url(url)
-    return parsed.set(drivername=parsed.drivername.replace("sqlite+aiosqlite", "sqlite"))
+MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "alembic_version")
+
+
+async def migrate(url: str) -> None:
+    """Tenancy's own tables; see `Migrations.run`."""
+    await MIGRATIONS.run(url)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from tenancy.certificates import NO_TRUST, CertificateTrust
 from tenancy.errors import InvalidField
 
 RETENTION_DAYS_MIN = 1
@@ -48,6 +49,7 @@ class NamespaceSettings:
     retention_days: int = RETENTION_DAYS_DEFAULT
     search_attributes: Mapping[str, SearchAttributeType] = field(default_factory=dict)
     is_delete_protected: bool = False
+    certificates: CertificateTrust = NO_TRUST
 
     def __post_init__(self) -> None:
         if not RETENTION_DAYS_MIN <= self.retention_days <= RETENTION_DAYS_MAX:
@@ -88,4 +90,6 @@ class NamespaceSettings:
             self.retention_days,
             sorted(self.search_attributes.items()),
             self.is_delete_protected,
+            # Without any, as it was told before there were certificates.
+            *([self.certificates.told()] if self.certificates != NO_TRUST else ()),
         ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,8 +16,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tenancy.accounts import locked_account
 from tenancy.audit import AuditLog
+from tenancy.certificate_upload import checked
+from tenancy.certificates import CertificateTrust
 from tenancy.changes import ChangeKind, record_change
-from tenancy.database import Model, stored_enum
+from tenancy.database import Model, Text, stored_enum
 from tenancy.errors import (
     AlreadyExists,
     Conflict,
@@ -64,14 +68,15 @@ class Namespace(Model):
     """Deleted ones keep their row: ids are never used again, and generations go on counting."""
 
     __tablename__ = "namespace"
-    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(36), primary_key=True)
     account_id: Mapped[str] = mapped_column(sa.ForeignKey("account.id"), index=True)
-    name: Mapped[str] = mapped_column(sa.String(NAME_CHARACTERS_MAX))
+    name: Mapped[str] = mapped_column(Text(NAME_CHARACTERS_MAX))
     generation: Mapped[int]
-    cell: Mapped[str] = mapped_column(sa.String(63))
+    cell: Mapped[str] = mapped_column(Text(63))
     retention_days: Mapped[int]
     search_attributes: Mapped[dict[str, str]] = mapped_column(sa.JSON)
     is_delete_protected: Mapped[bool]
+    certificate_trust: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     state: Mapped[NamespaceState] = mapped_column(stored_enum(NamespaceState))
     resource_version: Mapped[int]
     created_at: Mapped[datetime]
@@ -84,12 +89,14 @@ class Namespace(Model):
     @property
     def settings(self) -> NamespaceSettings:
         types = {name: SearchAttributeType(it) for name, it in self.search_attributes.items()}
-        return NamespaceSettings(self.retention_days, types, self.is_delete_protected)
+        trust = CertificateTrust.heard(self.certificate_trust)
+        return NamespaceSettings(self.retention_days, types, self.is_delete_protected, trust)
 
     def set(self, settings: NamespaceSettings) -> None:
         self.retention_days = settings.retention_days
         self.search_attributes = {name: it.value for name, it in settings.search_attributes.items()}
         self.is_delete_protected = settings.is_delete_protected
+        self.certificate_trust = settings.certificates.told()
 
     def require_active(self) -> None:
         if self.state is not NamespaceState.ACTIVE:
@@ -153,7 +160,7 @@ class Namespaces:
         action = "namespace.create"
         require(actor, Access.CREATE_NAMESPACE, action, target=name)
         check_name(name)
-        settings = settings or NamespaceSettings()
+        settings = self._checked(settings or NamespaceSettings())
         account = await locked_account(session, actor.account_id)
         kind = OperationKind.CREATE_NAMESPACE
         request: list[object] = [kind, name, settings.told()]
@@ -187,7 +194,7 @@ class Namespaces:
         return operation
 
     async def get(self, session: AsyncSession, actor: Principal, namespace_id: str) -> Namespace:
-        namespace = await session.get(Namespace, namespace_id)
+        namespace = await session.get(Namespace, namespace_id, populate_existing=True)
         if namespace is None or not _is_visible(namespace, actor):
             raise NotFound("namespace", namespace_id)
         return namespace
@@ -214,11 +221,21 @@ class Namespaces:
             raise NotFound("namespace", full_name)
         return found
 
-    async def names(self, session: AsyncSession, actor: Principal) -> dict[str, str]:
-        """Full names by id, of deleted ones too: usage and grants outlive a namespace."""
+    async def names(
+        self, session: AsyncSession, actor: Principal, *, with_deleted: bool = False
+    ) -> dict[str, str]:
+        """What people call the account's namespaces, by id; no two are called the same.
+
+        Usage outlives a namespace, and its name may be another's since: a deleted one's has the
+        day of that beside it.
+        """
         require(actor, Access.ACCOUNT_READ, "namespace.names", target=actor.account_id)
         query = sa.select(Namespace).where(Namespace.account_id == actor.account_id)
-        return {each.id: each.ref.full_name for each in await session.scalars(query)}
+        if not with_deleted:
+            query = query.where(Namespace.state != NamespaceState.DELETED)
+        found = (await session.scalars(query)).all()
+        sharers = Counter(map(_label, found))
+        return {each.id: _label(each, is_shared=sharers[_label(each)] > 1) for each in found}
 
     async def visible_to(self, session: AsyncSession, actor: Principal) -> list[Namespace]:
         """All that the caller may know of, by name; their number is bounded, so in one page."""
@@ -242,20 +259,28 @@ class Namespaces:
         resource_version: int,
         operation_id: str | None = None,
     ) -> AsyncOperation:
-        """Replaces all settings; its cell learns of them by the operation."""
+        """Replaces all settings: doors follow this commit, its cell learns by the operation."""
 
         def change(namespace: Namespace) -> None:
             namespace.require_active()
-            namespace.settings.check_successor(settings)
-            namespace.set(settings)
+            before = namespace.settings
+            before.check_successor(settings)
+            # What was accepted once may have expired since, and must not keep the rest from change.
+            is_new = settings.certificates != before.certificates
+            namespace.set(self._checked(settings) if is_new else settings)
 
         kind = OperationKind.UPDATE_NAMESPACE
-        return await self._begin_change(
+        operation = await self._begin_change(
             session,
             actor,
             namespace_id,
             _Change(kind, change, resource_version, operation_id, settings.told()),
         )
+        await record_change(session, ChangeKind.NAMESPACE, namespace_id)
+        return operation
+
+    def _checked(self, settings: NamespaceSettings) -> NamespaceSettings:
+        return replace(settings, certificates=checked(settings.certificates, self._now()))
 
     async def delete(
         self,
@@ -357,6 +382,14 @@ def check_name(name: str) -> None:
             "and hyphens, begin with a letter and end with a letter or digit",
             "choose another name",
         )
+
+
+def _label(namespace: Namespace, *, is_shared: bool = False) -> str:
+    full_name = namespace.ref.full_name
+    if namespace.state is not NamespaceState.DELETED:
+        return full_name
+    which = f", generation {namespace.generation}" if is_shared else ""
+    return f"{full_name} (deleted {namespace.updated_at:%Y-%m-%d}{which})"
 
 
 def _is_visible(namespace: Namespace, actor: Principal) -> bool:

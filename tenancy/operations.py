@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenancy.database import Model, stored_enum
+from tenancy.database import Model, Text, stored_enum
 from tenancy.errors import AlreadyExists, InvalidField, NotFound
 from tenancy.randomness import Now, TokenBytes, new_uuid
 from tenancy.roles import Access, Principal, require
@@ -47,12 +47,12 @@ class AsyncOperation(Model):
 
     __tablename__ = "async_operation"
     account_id: Mapped[str] = mapped_column(sa.ForeignKey("account.id"), primary_key=True)
-    id: Mapped[str] = mapped_column(sa.String(OPERATION_ID_CHARACTERS_MAX), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(OPERATION_ID_CHARACTERS_MAX), primary_key=True)
     kind: Mapped[OperationKind] = mapped_column(stored_enum(OperationKind))
     state: Mapped[OperationState] = mapped_column(stored_enum(OperationState), index=True)
-    resource_id: Mapped[str] = mapped_column(sa.String(36), index=True)
+    resource_id: Mapped[str] = mapped_column(Text(36), index=True)
     request_digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32))
-    failure: Mapped[str | None] = mapped_column(sa.String(FAILURE_CHARACTERS_MAX))
+    failure: Mapped[str | None] = mapped_column(Text(FAILURE_CHARACTERS_MAX))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -82,10 +82,13 @@ class Operations:
         """The operation that this same request already started, if it did."""
         if operation_id is None:
             return None
-        if not 1 <= len(operation_id) <= OPERATION_ID_CHARACTERS_MAX:
+        if (
+            not 1 <= len(operation_id) <= OPERATION_ID_CHARACTERS_MAX
+            or not operation_id.isprintable()
+        ):
             raise InvalidField(
                 "async_operation_id",
-                f"must have 1 to {OPERATION_ID_CHARACTERS_MAX} characters",
+                f"must have 1 to {OPERATION_ID_CHARACTERS_MAX} printable characters",
                 "leave it out to have one made",
             )
         operation = await session.get(AsyncOperation, (account_id, operation_id))

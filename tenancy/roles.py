@@ -75,6 +75,7 @@ IMPLIED: Mapping[Permission, frozenset[Permission]] = {
 class PrincipalKind(StrEnum):
     USER = "user"
     API_KEY = "api_key"
+    CERTIFICATE = "certificate"
     SYSTEM = "system"
 
 
@@ -97,7 +98,8 @@ class NamespaceRef:
 class Principal:
     """An authenticated caller and all that it may do.
 
-    `user_id` is the user behind it: itself, or the owner of the API key. `account_permission`
+    `user_id` is the user behind it: itself, or the owner of the API key; there is none behind a
+    client certificate, whose `id` is its fingerprint. `account_permission`
     holds in every namespace of the account, `grants` in single ones (namespace id → permission).
     """
 

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tenancy.accounts import locked_account
 from tenancy.audit import AuditResult
-from tenancy.database import Model
+from tenancy.database import Model, Text, forget
 from tenancy.entrance import Entrance
 from tenancy.errors import (
     InvalidField,
@@ -34,7 +35,7 @@ SESSION_TOUCH_SECONDS = 60
 
 class LoginSession(Model):
     __tablename__ = "login_session"
-    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(36), primary_key=True)
     token_digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), unique=True)
     user_id: Mapped[str] = mapped_column(sa.ForeignKey("user_login.id"), index=True)
     created_at: Mapped[datetime]
@@ -95,13 +96,14 @@ class Sessions:
         if is_right and entrance.passwords.is_outdated(user.password_hash):
             fresh_hash = await entrance.passwords.hash(password)
         async with entrance.database.transaction() as session:
+            await locked_account(session, user.account_id)
             user = await session.get_one(User, user.id)
             actor = (await principals_of(session, [user]))[user.id]
             result = AuditResult.ACCEPTED if is_right else AuditResult.DENIED
             await entrance.audit.record(session, actor, "user.log_in", user.id, result=result)
             if is_right:
-                now = entrance.now()
-                await session.execute(sa.delete(LoginSession).where(LoginSession.expires_at <= now))
+                is_over = LoginSession.expires_at <= entrance.now()
+                await forget(session, LoginSession.id, is_over)
                 user.password_hash = fresh_hash or user.password_hash
                 return self._open(session, actor)
         raise Unauthenticated(UnauthenticatedReason.BAD_CREDENTIALS)
@@ -134,6 +136,7 @@ class Sessions:
         action = "user.revoke_sessions"
         if actor.id != user_id and not permits(actor, Access.ACCOUNT_WRITE, None):
             raise PermissionDenied(action, user_id, "ask an account owner")
+        await locked_account(session, actor.account_id)
         user = await session.get(User, user_id)
         if user is None or user.account_id != actor.account_id:
             raise NotFound("user", user_id)

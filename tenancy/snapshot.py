@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -18,9 +18,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenancy.api_keys import ApiKey, key_principal
+from tenancy.certificates import NamespaceTrust
 from tenancy.changes import Change, ChangeKind, last_seq
 from tenancy.database import Database
-from tenancy.errors import NotFound, Unauthenticated, UnauthenticatedReason
+from tenancy.denied_certificates import denied_in
+from tenancy.errors import DatabaseUnavailable, NotFound, Unauthenticated, UnauthenticatedReason
 from tenancy.key_text import KeyDigests
 from tenancy.namespaces import Namespace, NamespaceState
 from tenancy.randomness import Now
@@ -49,12 +51,16 @@ class KeyEntry:
 
 @dataclass(slots=True)
 class Snapshot:
-    """`version` is the last change it holds, `refreshed_at` when it was last known complete."""
+    """`version` is the last change it holds, `refreshed_at` when it was last known complete.
+
+    `trusts` has the namespaces that accept client certificates.
+    """
 
     version: int
     refreshed_at: datetime
     namespaces: dict[str, NamespaceRef] = field(default_factory=dict)
     api_keys: dict[str, KeyEntry] = field(default_factory=dict)
+    trusts: dict[str, NamespaceTrust] = field(default_factory=dict)
 
 
 class SnapshotStorage(Protocol):
@@ -83,7 +89,8 @@ class SnapshotReader:
         self._now = now
         self._storage = storage
         self._saved_at: datetime | None = None
-        self._callbacks: list[Callable[[str], None]] = []
+        self._on_revoked: list[Callable[[str], None]] = []
+        self._on_trust_changed: list[Callable[[str], None]] = []
         self._refreshing = asyncio.Lock()
         self._is_adopted = False
         self.snapshot: Snapshot | None = None
@@ -113,15 +120,23 @@ class SnapshotReader:
             raise NotFound("namespace", full_name)
         return found
 
+    def trust(self, full_name: str) -> NamespaceTrust | None:
+        """What that `name.account` trusts of client certificates; None if it accepts none."""
+        return None if self.snapshot is None else self.snapshot.trusts.get(full_name)
+
     def on_revoked(self, callback: Callable[[str], None]) -> None:
         """Calls back with the id of each key that is gone or may do something else than before."""
-        self._callbacks.append(callback)
+        self._on_revoked.append(callback)
+
+    def on_trust_changed(self, callback: Callable[[str], None]) -> None:
+        """Calls back with the `name.account` of each namespace that trusted otherwise before."""
+        self._on_trust_changed.append(callback)
 
     async def start(self) -> None:
         """Reads the database or, if it is unreachable, what was kept of it the last time."""
         try:
             await self.refresh()
-        except (SQLAlchemyError, OSError) as error:
+        except (DatabaseUnavailable, SQLAlchemyError, OSError) as error:
             if self._storage is None:
                 raise
             logger.warning("snapshot_from_storage", extra={"error": type(error).__name__})
@@ -146,7 +161,8 @@ class SnapshotReader:
                     after = await self._read(session, known, version, now)
             self.snapshot, self._is_adopted = after, False
             if before is not None and is_changed:
-                self._tell_revoked(before, after)
+                self._tell(self._on_revoked, before.api_keys, after.api_keys)
+                self._tell(self._on_trust_changed, before.trusts, after.trusts)
             await self._save(after, now, is_changed)
         return is_changed
 
@@ -188,9 +204,10 @@ class SnapshotReader:
     ) -> Snapshot:
         after = Snapshot(version, now)
         if before is None:
-            namespaces = await session.scalars(sa.select(Namespace))
+            namespaces = (await session.scalars(sa.select(Namespace))).all()
             keys = await session.scalars(sa.select(ApiKey))
             after.namespaces = _by_name(namespaces)
+            after.trusts = await _trusts(session, namespaces)
             after.api_keys = await _entries(session, list(keys))
             return after
         changed: dict[ChangeKind, set[str]] = {kind: set() for kind in ChangeKind}
@@ -201,9 +218,16 @@ class SnapshotReader:
             for name, ref in before.namespaces.items()
             if ref.id not in changed[ChangeKind.NAMESPACE]
         }
+        after.trusts = {
+            name: told
+            for name, told in before.trusts.items()
+            if told.namespace.id not in changed[ChangeKind.NAMESPACE]
+        }
         for ids in _chunks(changed[ChangeKind.NAMESPACE]):
             found = await session.scalars(sa.select(Namespace).where(Namespace.id.in_(ids)))
-            after.namespaces |= _by_name(found)
+            namespaces = found.all()
+            after.namespaces |= _by_name(namespaces)
+            after.trusts |= await _trusts(session, namespaces)
         for ids in _chunks(changed[ChangeKind.USER]):
             changed[ChangeKind.API_KEY].update(
                 await session.scalars(sa.select(ApiKey.id).where(ApiKey.user_id.in_(ids)))
@@ -215,18 +239,21 @@ class SnapshotReader:
             after.api_keys |= await _entries(session, list(rows))
         return after
 
-    def _tell_revoked(self, before: Snapshot, after: Snapshot) -> None:
-        for key_id, entry in before.api_keys.items():
-            if entry is not after.api_keys.get(key_id) and entry != after.api_keys.get(key_id):
-                for callback in self._callbacks:
-                    self._call(callback, key_id)
-
-    def _call(self, callback: Callable[[str], None], key_id: str) -> None:
-        """A callback that fails must not keep the other revocations from being told."""
-        try:
-            callback(key_id)
-        except Exception:
-            logger.exception("revocation_callback_failed", extra={"key_id": key_id})
+    def _tell(
+        self,
+        callbacks: list[Callable[[str], None]],
+        before: Mapping[str, KeyEntry | NamespaceTrust],
+        after: Mapping[str, KeyEntry | NamespaceTrust],
+    ) -> None:
+        """Of what is gone or another than before. A callback that fails keeps no other back."""
+        for id, entry in before.items():
+            if entry is after.get(id) or entry == after.get(id):
+                continue
+            for callback in callbacks:
+                try:
+                    callback(id)
+                except Exception:
+                    logger.exception("revocation_callback_failed", extra={"revoked": id})
 
 
 def _by_name(namespaces: Iterable[Namespace]) -> dict[str, NamespaceRef]:
@@ -235,6 +262,23 @@ def _by_name(namespaces: Iterable[Namespace]) -> dict[str, NamespaceRef]:
         for namespace in namespaces
         if namespace.state is NamespaceState.ACTIVE
     }
+
+
+async def _trusts(
+    session: AsyncSession, namespaces: Iterable[Namespace]
+) -> dict[str, NamespaceTrust]:
+    trusting = {
+        namespace.id: namespace
+        for namespace in namespaces
+        if namespace.state is NamespaceState.ACTIVE and namespace.settings.certificates.is_enabled
+    }
+    trusts = {}
+    for ids in _chunks(trusting):
+        denied = await denied_in(session, ids)
+        for id in ids:
+            ref, trust = trusting[id].ref, trusting[id].settings.certificates
+            trusts[ref.full_name] = NamespaceTrust(ref, trust, denied.get(id, frozenset()))
+    return trusts
 
 
 async def _entries(session: AsyncSession, keys: list[ApiKey]) -> dict[str, KeyEntry]:

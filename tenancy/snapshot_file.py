@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tenancy.certificates import CertificateTrust, NamespaceTrust
 from tenancy.errors import SnapshotRejected
 from tenancy.randomness import Now, derived_key
 from tenancy.roles import AccountRole, NamespaceRef, Permission, Principal, PrincipalKind
@@ -74,6 +75,14 @@ def _told(snapshot: Snapshot) -> dict[str, Any]:
             }
             for entry in snapshot.api_keys.values()
         ],
+        "trusts": [
+            {
+                "namespace": dataclasses.asdict(entry.namespace),
+                "trust": entry.trust.told(),
+                "denied": sorted(entry.denied),
+            }
+            for entry in snapshot.trusts.values()
+        ],
     }
 
 
@@ -84,7 +93,14 @@ def _heard(told: dict[str, Any]) -> Snapshot:
         refreshed_at=datetime.fromisoformat(told["refreshed_at"]),
         namespaces={ref.full_name: ref for ref in refs},
         api_keys={key["id"]: _heard_key(key) for key in told["api_keys"]},
+        # What was written before there were certificates has none.
+        trusts={it.namespace.full_name: it for it in map(_heard_trust, told.get("trusts", ()))},
     )
+
+
+def _heard_trust(entry: dict[str, Any]) -> NamespaceTrust:
+    trust = CertificateTrust.heard(entry["trust"])
+    return NamespaceTrust(NamespaceRef(**entry["namespace"]), trust, frozenset(entry["denied"]))
 
 
 def _heard_key(key: dict[str, Any]) -> KeyEntry:

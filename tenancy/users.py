@@ -12,7 +12,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from tenancy.accounts import check_account_name, create_account, locked_account
 from tenancy.audit import AuditResult
 from tenancy.changes import ChangeKind, record_change
-from tenancy.database import Model, stored_enum
+from tenancy.database import Model, Text, stored_enum
+from tenancy.dialects import hold
 from tenancy.entrance import Entrance
 from tenancy.errors import InvalidField, NotFound, PermissionDenied, WrongState
 from tenancy.passwords import normalized_password
@@ -38,10 +39,10 @@ _EMAIL = re.compile(
 
 class User(Model):
     __tablename__ = "user_login"
-    id: Mapped[str] = mapped_column(sa.String(36), primary_key=True)
+    id: Mapped[str] = mapped_column(Text(36), primary_key=True)
     account_id: Mapped[str] = mapped_column(sa.ForeignKey("account.id"), index=True)
-    email: Mapped[str] = mapped_column(sa.String(EMAIL_CHARACTERS_MAX), unique=True)
-    password_hash: Mapped[str] = mapped_column(sa.String(200))
+    email: Mapped[str] = mapped_column(Text(EMAIL_CHARACTERS_MAX), unique=True)
+    password_hash: Mapped[str] = mapped_column(Text(200))
     role: Mapped[AccountRole] = mapped_column(stored_enum(AccountRole))
     created_at: Mapped[datetime]
 
@@ -114,6 +115,7 @@ class Users:
             await entrance.limits.admit(session, email=email, address=address)
         password_hash = await entrance.passwords.hash(password)
         async with entrance.database.transaction() as session:
+            await hold(session, f"e-mail {email}")
             known = (await session.scalars(sa.select(User).where(User.email == email))).first()
             if known is not None:
                 actor = (await principals_of(session, [known]))[known.id]
@@ -172,7 +174,7 @@ class Users:
         return user
 
     async def _of_account(self, session: AsyncSession, account_id: str, user_id: str) -> User:
-        user = await session.get(User, user_id)
+        user = await session.get(User, user_id, populate_existing=True)
         if user is None or user.account_id != account_id:
             raise NotFound("user", user_id)
         return user

@@ -1,16 +1,15 @@
-"""Alembic's entry: runs on the connection that `migrate` opened."""
+"""Runs migrations in the transaction that `tenancy.migrate` has opened and holds the lock in."""
 
 from __future__ import annotations
 
 from alembic import context
 
-from billing.migrations import VERSION_TABLE
 from billing.tables import Model
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Model.metadata,
-    version_table=VERSION_TABLE,
+    version_table=context.config.attributes["version_table"],
     transactional_ddl=True,
 )
 with context.begin_transaction():

@@ -10,6 +10,7 @@ from tenancy.database import Model
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=Model.metadata,
+    version_table=context.config.attributes["version_table"],
     render_as_batch=True,
     transactional_ddl=True,
 )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from billing.facts import FactRow
-from billing.migrations import migrate
 from engine.metering.facts import Fact, fold
 from tenancy import Database
 
@@ -48,14 +46,8 @@ def cell() -> Cell:
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path}/control.db"
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    await migrate(url)
-    database = Database(url)
+async def database(control_url: str) -> AsyncIterator[Database]:
+    database = Database(control_url)
     yield database
     await database.aclose()
 

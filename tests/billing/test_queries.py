@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from billing import queries, rating
 from billing.errors import NoPriceList
 from billing.prices import MILLION, Plan, price_list
-from billing.queries import GroupBy, Share, month_to_date, namespace_usage, usage_series
+from billing.queries import (
+    SERIES_KEYS_MAX,
+    GroupBy,
+    Share,
+    actions_by_day,
+    month_to_date,
+    namespace_usage,
+    usage_series,
+)
 from billing.rating import cost_of, rate
 from billing.times import hour_of
 from billing.usage import Collector
@@ -163,6 +174,75 @@ async def test_the_costs_of_a_series_over_whole_months_are_what_the_months_cost(
         )
     assert series[0].cost == cost_of(first, prices)
     assert series[1].cost + series[2].cost == cost_of(second + MILLION, prices)
+
+
+@pytest.mark.parametrize("types", [SERIES_KEYS_MAX - 1, SERIES_KEYS_MAX, SERIES_KEYS_MAX + 1])
+async def test_a_series_tells_the_largest_keys_apart_and_all_others_as_one(
+    database: Database, cell: Cell, types: int
+) -> None:
+    facts = [
+        Fact("acme-1", FactKind.WORKFLOW_STARTED, f"Type{number}", "orders", hour, number + 1)
+        for number in range(types)
+        for hour in (MONTH_HOUR, NOW_HOUR)
+    ]
+    small = Fact("acme-1", FactKind.WORKFLOW_STARTED, "LargeBefore", "orders", MONTH_HOUR, 10**6)
+    await collect(database, cell, [*facts, small])
+    async with database.reading() as session:
+        series = await usage_series(
+            session, "acme", NOW_HOUR, NOW_HOUR + 1, GroupBy.WORKFLOW_TYPE, plan=Plan.BUSINESS
+        )
+    told = {point.key: point.actions for point in series}
+    others = max(0, types - SERIES_KEYS_MAX)
+    assert told.pop(None, 0) == sum(range(1, others + 1))
+    assert told == {f"Type{number}": number + 1 for number in range(others, types)}
+    assert [point.key for point in series][-1] is None or not others
+
+
+async def test_the_costs_of_a_series_add_up_though_keys_are_told_as_one(
+    database: Database, cell: Cell
+) -> None:
+    facts = [
+        Fact("acme-1", FactKind.WORKFLOW_STARTED, f"Type{number}", "orders", NOW_HOUR, 10**6 + 1)
+        for number in range(SERIES_KEYS_MAX + 3)
+    ]
+    await collect(database, cell, facts)
+    prices = price_list(Plan.BUSINESS, NOW.date())
+    async with database.reading() as session:
+        series = await usage_series(
+            session, "acme", MONTH_HOUR, NOW_HOUR + 1, GroupBy.WORKFLOW_TYPE, plan=Plan.BUSINESS
+        )
+    actions = (SERIES_KEYS_MAX + 3) * (10**6 + 1)
+    assert len(series) == SERIES_KEYS_MAX + 1
+    assert _sum(point.cost for point in series) == cost_of(actions, prices)
+
+
+async def test_shares_are_computed_beside_the_loop(
+    database: Database, cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    def shares(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return rating.shares(*given)
+
+    monkeypatch.setattr(queries, "shares", shares)
+    await collect(database, cell, [started(NOW_HOUR)])
+    async with database.reading() as session:
+        await usage_series(session, "acme", NOW_HOUR, NOW_HOUR + 1, GroupBy.ACTION)
+    assert threads
+    assert threading.current_thread() not in threads
+
+
+async def test_actions_are_counted_by_day_and_namespace(database: Database, cell: Cell) -> None:
+    hours = (MONTH_HOUR, MONTH_HOUR + 23, MONTH_HOUR + 24)
+    facts = [started(hour, 10**place) for place, hour in enumerate(hours)]
+    await collect(database, cell, [*facts, timer(MONTH_HOUR, 5)])
+    async with database.reading() as session:
+        told = await actions_by_day(session, "acme", MONTH_HOUR, MONTH_HOUR + 25)
+        cut = await actions_by_day(session, "acme", MONTH_HOUR + 1, MONTH_HOUR + 24)
+    day = MONTH_HOUR // 24
+    assert told == {(day, "acme-1"): 11, (day, "acme-2"): 5, (day + 1, "acme-1"): 100}
+    assert cut == {(day, "acme-1"): 10}
 
 
 async def test_a_month_before_the_first_price_list_cannot_be_rated(database: Database) -> None:

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 from typing import Any
 
+import alembic.command
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from billing.errors import UnknownFact
 from billing.facts import FactRow
-from billing.migrations import migrate
+from billing.migrations import MIGRATIONS, migrate
 from billing.queries import UsageRow, namespace_usage
-from billing.tables import Model, Usage
+from billing.tables import Usage
 from billing.usage import ROWS_PER_RUN_MAX, Collector
 from engine.metering.facts import Fact, FactKind
 from tenancy import Database
+from tenancy.dialects import open_migration_engine
 from tests.billing.conftest import Cell, account_of
 
 HOUR = 500_000
@@ -257,30 +257,20 @@ async def test_the_account_look_up_may_write_to_the_same_database(
     assert await accounts(database) == {"acme"}
 
 
-async def test_migrating_twice_keeps_the_usage(database: Database, cell: Cell, url: str) -> None:
+async def test_migrating_twice_keeps_the_usage(
+    database: Database, cell: Cell, control_url: str
+) -> None:
     cell.commit(started())
     await collect_all(database, cell)
-    await migrate(url)
+    await migrate(control_url)
     assert await counted(database) == 1
 
 
 async def test_the_migrations_make_the_tables_that_the_code_declares(
-    database: Database, tmp_path: Path, url: str
+    new_control_url: str,
 ) -> None:
-    declared = create_async_engine(f"sqlite+aiosqlite:///{tmp_path}/declared.db")
-    migrated = create_async_engine(url)
-    async with declared.begin() as one, migrated.begin() as other:
-        await one.run_sync(Model.metadata.create_all)
-        for table in Model.metadata.tables:
-            assert await other.run_sync(shape, table) == await one.run_sync(shape, table)
-    await declared.dispose()
-    await migrated.dispose()
-
-
-def shape(connection: sa.Connection, table: str) -> object:
-    inspector = sa.inspect(connection)
-    columns = {
-        column["name"]: (str(column["type"]), column["nullable"])
-        for column in inspector.get_columns(table)
-    }
-    return columns, inspector.get_pk_constraint(table), inspector.get_indexes(table)
+    await migrate(new_control_url)
+    engine = open_migration_engine(new_control_url)
+    with engine.begin() as connection:
+        alembic.command.check(MIGRATIONS.config(connection))
+    engine.dispose()

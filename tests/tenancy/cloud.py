@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 import sqlalchemy as sa
@@ -18,6 +21,7 @@ from tenancy import (
     NamespaceRef,
     NamespaceSettings,
     NewApiKey,
+    Passwords,
     Permission,
     Principal,
     User,
@@ -131,3 +135,22 @@ class Cloud:
     async def audit_count(self, account_id: str) -> int:
         async with self.database.reading() as session:
             return await self.control.audit.verify_chain(session, account_id)
+
+
+@asynccontextmanager
+async def open_cloud(
+    url: str, snapshot_path: Path, passwords: Passwords, *, seed: int = 7
+) -> AsyncIterator[Cloud]:
+    """A control plane on a migrated database; each process has a seed of its own."""
+    database, clock, random = Database(url), Clock(), Random(seed)
+    control = ControlPlane(
+        database,
+        now=clock.now,
+        token_bytes=random.randbytes,
+        pepper=PEPPER,
+        passwords=passwords,
+        cell="cell-1",
+        snapshot_path=snapshot_path,
+    )
+    yield Cloud(url, database, clock, random, control)
+    await database.aclose()

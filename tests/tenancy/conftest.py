@@ -1,25 +1,15 @@
-"""A control plane on a real SQLite file for each test."""
+"""A control plane on a real database for each test, and once more on the other kind."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from tenancy import ControlPlane, Database, Passwords, migrate
-from tests.tenancy.cloud import PEPPER, Clock, Cloud
-
-
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty migrated database; each test works on a copy."""
-    path = tmp_path_factory.mktemp("tenancy") / "migrated.db"
-    asyncio.run(migrate(f"sqlite+aiosqlite:///{path}"))
-    return path
+from tenancy import Passwords
+from tests.tenancy.cloud import Cloud, open_cloud
 
 
 @pytest.fixture
@@ -30,19 +20,15 @@ def passwords() -> Iterator[Passwords]:
 
 
 @pytest.fixture
-async def cloud(migrated_file: Path, tmp_path: Path, passwords: Passwords) -> AsyncIterator[Cloud]:
-    path = tmp_path / "control.db"
-    shutil.copy(migrated_file, path)
-    url = f"sqlite+aiosqlite:///{path}"
-    database, clock, random = Database(url), Clock(), Random(7)
-    control = ControlPlane(
-        database,
-        now=clock.now,
-        token_bytes=random.randbytes,
-        pepper=PEPPER,
-        passwords=passwords,
-        cell="cell-1",
-        snapshot_path=tmp_path / "snapshot",
-    )
-    yield Cloud(url, database, clock, random, control)
-    await database.aclose()
+async def cloud(control_url: str, tmp_path: Path, passwords: Passwords) -> AsyncIterator[Cloud]:
+    async with open_cloud(control_url, tmp_path / "snapshot", passwords) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+async def postgres_cloud(
+    postgres_control_url: str, tmp_path: Path, passwords: Passwords
+) -> AsyncIterator[Cloud]:
+    """For what can only go wrong where there are several writers."""
+    async with open_cloud(postgres_control_url, tmp_path / "snapshot", passwords) as cloud:
+        yield cloud

@@ -3,17 +3,18 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
+from datetime import datetime, timedelta, timezone
 
 import alembic.command
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
-from tenancy import Account, Database, NotFound, migrate
+import billing.migrations
+from tenancy import Account, AuditRecord, Database, InvalidField, NotFound, SchemaTooNew, migrate
 from tenancy.accounts import create_account, locked_account
-from tenancy.database import Model, prepare_sqlite
-from tenancy.migrate import migration_config, sync_url
+from tenancy.database import Model, Text
+from tenancy.dialects import open_migration_engine
+from tenancy.migrate import MIGRATIONS, Migrations
 from tests.tenancy.cloud import Cloud
 
 BOOT = "import asyncio, sys; from tenancy import migrate; asyncio.run(migrate(sys.argv[1]))"
@@ -25,11 +26,10 @@ async def test_migrating_again_keeps_what_is_there(cloud: Cloud) -> None:
     assert (await cloud.owner("bob@example.com")).account_id != owner.account_id
 
 
-async def test_three_processes_may_boot_on_an_empty_database_at_once(tmp_path: Path) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path}/new.db"
+async def test_three_processes_may_boot_on_an_empty_database_at_once(new_control_url: str) -> None:
     booting = [
         await asyncio.create_subprocess_exec(
-            sys.executable, "-c", BOOT, url, stderr=subprocess.PIPE
+            sys.executable, "-c", BOOT, new_control_url, stderr=subprocess.PIPE
         )
         for _ in range(3)
     ]
@@ -38,24 +38,12 @@ async def test_three_processes_may_boot_on_an_empty_database_at_once(tmp_path: P
         assert process.returncode == 0, told.decode()
 
 
-def test_the_migrations_make_exactly_the_models(migrated_file: Path) -> None:
-    engine = sa.create_engine(f"sqlite:///{migrated_file}")
-    prepare_sqlite(engine)
+async def test_the_migrations_make_exactly_the_models(new_control_url: str) -> None:
+    await migrate(new_control_url)
+    engine = open_migration_engine(new_control_url)
     with engine.begin() as connection:
-        alembic.command.check(migration_config(connection))
+        alembic.command.check(MIGRATIONS.config(connection))
     engine.dispose()
-
-
-@pytest.mark.parametrize("table", Model.metadata.tables.values(), ids=str)
-def test_every_table_can_be_written_for_postgresql(table: sa.Table) -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    statement = sa.schema.CreateTable(table).compile(dialect=dialect)
-    assert table.name in str(statement)
-
-
-def test_only_sqlite_needs_another_driver_for_migrations() -> None:
-    assert sync_url("sqlite+aiosqlite:///x").drivername == "sqlite"
-    assert sync_url("postgresql+psycopg://h/x").drivername == "postgresql+psycopg"
 
 
 async def test_a_unit_of_work_that_raises_leaves_nothing(cloud: Cloud) -> None:
@@ -114,3 +102,70 @@ async def test_an_account_id_in_use_is_not_given_twice(cloud: Cloud) -> None:
             for _ in range(2)
         ]
     assert accounts[0].id != accounts[1].id
+
+
+@pytest.mark.parametrize("migrations", [MIGRATIONS, billing.migrations.MIGRATIONS])
+async def test_the_tables_of_a_later_release_are_left_alone(
+    control_url: str, migrations: Migrations
+) -> None:
+    version = sa.table(migrations.version_table, sa.column("version_num"))
+    engine = open_migration_engine(control_url)
+    with engine.begin() as connection:
+        current = connection.scalar(sa.select(version.c.version_num))
+        connection.execute(sa.update(version).values(version_num="9999"))
+    with pytest.raises(SchemaTooNew, match=r"revision '9999'.*start the release"):
+        await migrations.run(control_url)
+    with engine.begin() as connection:
+        assert connection.scalar(sa.select(version.c.version_num)) == "9999"
+        connection.execute(sa.update(version).values(version_num=current))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "half a character: \ud83d"])
+async def test_text_that_no_database_stores_is_refused_in_questions_too(
+    cloud: Cloud, text: str
+) -> None:
+    owner, control = await cloud.owner(), cloud.control
+    for question, asked in (
+        (control.namespaces.get, text),
+        (control.namespaces.find, f"{text}.{owner.account_id}"),
+        (control.api_keys.get, text),
+        (control.users.get, text),
+        (control.operations.get, text),
+    ):
+        with pytest.raises(InvalidField, match="NUL"):
+            async with cloud.database.reading() as session:
+                await question(session, owner, asked)
+    with pytest.raises(InvalidField, match=r"async_operation_id: .*printable"):
+        async with control.acting(owner) as session:
+            await control.namespaces.create(session, owner, "orders", operation_id=text)
+    assert await cloud.audit_count(owner.account_id) == 1
+
+
+async def test_what_a_denial_was_about_is_kept_whatever_it_is(cloud: Cloud) -> None:
+    owner = await cloud.owner()
+    targets = ("a\0b", "\ud83d", "ʃ😀", "x" * 2_000)
+    await cloud.control.record_denial(owner, "test", *targets)
+    async with cloud.database.reading() as session:
+        query = sa.select(AuditRecord.target_ids).where(AuditRecord.action == "test")
+        assert (await session.scalars(query)).one() == [*targets[:3], "x" * 1_000]
+    assert await cloud.audit_count(owner.account_id) == 2
+
+
+async def test_a_moment_is_kept_to_the_microsecond_whatever_its_zone(cloud: Cloud) -> None:
+    at = datetime(2026, 3, 29, 2, 30, 0, 123_456, tzinfo=timezone(timedelta(hours=5.5)))
+    async with cloud.database.transaction() as session:
+        made = await create_account(
+            session, created_at=at, token_bytes=cloud.random.randbytes, name="ʃ😀"
+        )
+    async with cloud.database.reading() as session:
+        kept = await session.get_one(Account, made.id)
+    assert (kept.created_at, kept.created_at.utcoffset()) == (at, timedelta(0))
+    assert (kept.name, kept.audit_hash) == ("ʃ😀", bytes(32))
+
+
+def test_every_text_of_the_control_plane_is_one_that_can_be_stored() -> None:
+    columns = [column for table in Model.metadata.tables.values() for column in table.columns]
+    texts = [each for each in columns if isinstance(each.type, Text | sa.String)]
+    assert len(texts) > 20
+    assert [str(each) for each in texts if not isinstance(each.type, Text | sa.Enum)] == []

@@ -294,6 +294,23 @@ async def test_operation_ids_of_two_accounts_do_not_meet(cloud: Cloud) -> None:
             await cloud.control.operations.get(session, bob, "op-2")
 
 
+async def test_a_deleted_namespace_is_told_from_the_others_of_its_name(cloud: Cloud) -> None:
+    owner = await cloud.owner()
+    refs = [await cloud.namespace(owner)]
+    for _ in range(2):
+        await delete(cloud, owner, refs[-1].id, 2)
+        refs.append(await cloud.namespace(owner))
+    name, day = refs[0].full_name, f"{cloud.clock.now():%Y-%m-%d}"
+    async with cloud.database.reading() as session:
+        names = cloud.control.namespaces.names
+        assert await names(session, owner) == {refs[2].id: name}
+        assert await names(session, owner, with_deleted=True) == {
+            refs[0].id: f"{name} (deleted {day}, generation 1)",
+            refs[1].id: f"{name} (deleted {day}, generation 2)",
+            refs[2].id: name,
+        }
+
+
 async def test_a_namespace_of_another_account_does_not_exist(cloud: Cloud) -> None:
     ada, bob = await cloud.owner(), await cloud.owner("bob@example.com")
     ref = await cloud.namespace(ada)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+TENANT_TEXT = sa.Text().with_variant(sa.LargeBinary(), "postgresql")
+
 revision = "usage_0001"
 down_revision = None
 
@@ -15,8 +17,8 @@ def upgrade() -> None:
         sa.Column("namespace_id", sa.String(36), nullable=False),
         sa.Column("hour", sa.Integer, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
-        sa.Column("workflow_type", sa.Text, nullable=False),
-        sa.Column("task_queue", sa.Text, nullable=False),
+        sa.Column("workflow_type", TENANT_TEXT, nullable=False),
+        sa.Column("task_queue", TENANT_TEXT, nullable=False),
         sa.Column("account_id", sa.String(36)),
         sa.Column("count", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint(
