@@ -18,6 +18,9 @@ from api.errors import ErrorAnswer, status_of
 from api.open_calls import OpenCalls, Receive
 from api.openapi import openapi
 from api.request_id import REQUEST_ID, REQUEST_ID_HEADER, RequestIds
+from api.tls.certificates import ClientCertificates
+from api.tls.forwarded import TOLD_BY_PROXIES
+from api.tls.peer import Peer
 from api.transports.errors import (
     AccessChanged,
     BodyTooLarge,
@@ -55,6 +58,7 @@ SHARED_PREFIX = b"/namespaces/"
 
 _GRPC_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_SECONDS = {b"H": 3600, b"M": 60, b"S": 1, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_NOT_PASSED_ON = TOLD_BY_PROXIES | {REQUEST_ID_HEADER}
 _READS = frozenset({"GET", "HEAD"})
 _JSON_HEADER = (b"content-type", b"application/json")
 _PROTOBUF_HEADER = (b"content-type", b"application/x-protobuf")
@@ -93,7 +97,9 @@ class HttpDoor:
         open_calls: OpenCalls,
         fallback: ASGIApp | None = None,
         extra_openapi: Callable[[], Mapping[str, Any]] | None = None,
+        certificates: ClientCertificates | None = None,
     ) -> None:
+        self._certificates = certificates
         self._dispatcher = dispatcher
         self._authenticator = authenticator
         self._open_calls = open_calls
@@ -122,6 +128,9 @@ class HttpDoor:
         raw_path: bytes = exchange.scope["raw_path"]
         verb = "GET" if exchange.is_head else exchange.scope["method"]
         try:
+            peer = None
+            if self._certificates is not None:
+                peer = self._certificates.peer(exchange.scope, exchange.headers)
             if self._fallback and _is_for_page(raw_path, exchange.headers):
                 await _pass_on(self._fallback, exchange)
                 return
@@ -129,13 +138,13 @@ class HttpDoor:
             if match is None:
                 await self._unrouted(exchange, verb, raw_path)
                 return
-            await self._answer(exchange, match)
+            await self._answer(exchange, match, peer)
         except ClientGone:
             return
         except Exception as error:
             await self._refuse(exchange, error)
 
-    async def _answer(self, exchange: _Exchange, match: Match) -> None:
+    async def _answer(self, exchange: _Exchange, match: Match, peer: Peer | None) -> None:
         scope, headers = exchange.scope, exchange.headers
         method = self._methods[match.route.method_full_name]
         scope["rpc_method"] = method.name
@@ -144,7 +153,7 @@ class HttpDoor:
         body = await _read_body(exchange)
         media, timeout_seconds = _wishes(method, headers, query, content_type)
         principal = await self._authenticator.authenticate(
-            headers, is_write=scope["method"] not in _READS
+            headers, is_write=scope["method"] not in _READS, peer=peer
         )
         request = bind(
             match,
@@ -154,6 +163,8 @@ class HttpDoor:
             codec=self._codec,
             content_type=content_type,
         )
+        if peer is not None and self._certificates is not None:
+            self._certificates.check_namespace(peer, request)
         hint = headers.get(b"temporal-namespace")
         if hint is not None and hint.decode("latin-1") != getattr(request, "namespace", ""):
             raise InvalidHeader("temporal-namespace", "names another namespace than the call")
@@ -167,7 +178,7 @@ class HttpDoor:
         except AccessChanged:
             # A credential that is gone says so by itself; any other may simply call again.
             self._authenticator.forget(headers)
-            await self._authenticator.authenticate(headers, is_write=False)
+            await self._authenticator.authenticate(headers, is_write=False, peer=peer)
             raise
         if media.is_protobuf:
             await _send(exchange, 200, [_PROTOBUF_HEADER], response)
@@ -217,7 +228,7 @@ def _is_for_page(raw_path: bytes, headers: Mapping[bytes, bytes]) -> bool:
 async def _pass_on(app: ASGIApp, exchange: _Exchange) -> None:
     """With the id on the answer, and on the request for what it asks in its turn."""
     name = (REQUEST_ID_HEADER, exchange.request_id)
-    headers = [pair for pair in exchange.scope["headers"] if pair[0] != REQUEST_ID_HEADER]
+    headers = [pair for pair in exchange.scope["headers"] if pair[0] not in _NOT_PASSED_ON]
 
     async def send(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":

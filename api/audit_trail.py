@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
+from api.transports.errors import AuditLogFull
 from tenancy import Act, ControlPlane, Database
 from tenancy.randomness import Now
 
-logger = logging.getLogger(__name__)
-
 ACTS_WAITING_MAX = 10_000
+ACTS_WAITING_PER_ACCOUNT_MAX = 2_000
+"""So that no account takes the room of the others."""
+
 ACTS_PER_COMMIT_MAX = 200
 IDLE_SECONDS = 60.0
 
@@ -30,8 +32,8 @@ class AuditTrail:
     """One writer for all: whoever tells of an act waits until its record is on the disk.
 
     Cells are not kept from their work by a database that cannot be written: callers are let go
-    after one attempt, and their acts stay in memory until there is a better one. Beyond the limit
-    the newest are dropped and counted.
+    after one attempt, and their acts stay in memory until there is a better one. Where there is no
+    room for an act any more, it is refused before it is done. None is dropped.
     """
 
     def __init__(self, control: ControlPlane, database: Database, now: Now) -> None:
@@ -39,15 +41,24 @@ class AuditTrail:
         self._database = database
         self._now = now
         self._waiting: deque[_Waiting] = deque()
-        self._dropped = 0
+        self._places: Counter[str] = Counter()
+        """Acts under way and waiting, by account."""
         self.noted = asyncio.Event()
         """Set when there is something to write."""
 
-    async def record(self, act: Act) -> None:
-        """A caller that stops waiting leaves its act in the queue."""
-        if len(self._waiting) >= ACTS_WAITING_MAX:
-            self._dropped += 1
-            return
+    @asynccontextmanager
+    async def recording(self, act: Act) -> AsyncIterator[None]:
+        """Is entered before the act is done and left when its record is written.
+
+        An act that fails leaves no record; a caller that stops waiting leaves it in the queue.
+        Raises AuditLogFull on entering.
+        """
+        self._take_place(act.actor.account_id)
+        try:
+            yield
+        except BaseException:
+            self._leave_place(act.actor.account_id)
+            raise
         written = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(replace(act, at=self._now()), written))
         self.noted.set()
@@ -64,13 +75,24 @@ class AuditTrail:
             except Exception:
                 _release(self._waiting)
                 raise
-            for _ in batch:
+            for waiting in batch:
                 self._waiting.popleft()
+                self._leave_place(waiting.act.actor.account_id)
             _release(batch)
-        if self._dropped:
-            logger.error("audit_records_dropped", extra={"dropped": self._dropped})
-            self._dropped = 0
         return IDLE_SECONDS
+
+    def _take_place(self, account_id: str) -> None:
+        if (
+            self._places.total() >= ACTS_WAITING_MAX
+            or self._places[account_id] >= ACTS_WAITING_PER_ACCOUNT_MAX
+        ):
+            raise AuditLogFull
+        self._places[account_id] += 1
+
+    def _leave_place(self, account_id: str) -> None:
+        self._places[account_id] -= 1
+        if not self._places[account_id]:
+            del self._places[account_id]
 
 
 def _release(waiting: Iterable[_Waiting]) -> None:

@@ -1,10 +1,12 @@
-"""Who calls: an API key in the Authorization header, or a console session in a cookie."""
+"""Who calls: an API key, the certificate of the connection, or a console session in a cookie."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from api.tls.certificates import ClientCertificates
+from api.tls.peer import Peer
 from api.transports.errors import InvalidHeader
 from tenancy import Principal, Visit
 
@@ -20,6 +22,8 @@ KeyLookup = Callable[[str], Principal]
 SessionLookup = Callable[[str], Awaitable[Visit]]
 KeyUsed = Callable[[str], None]
 
+_OF_BROWSERS = (b"origin", b"sec-fetch-site")
+
 
 class Authenticator:
     """`keys` must answer from memory. `key_used` is told the id of each key that it accepts."""
@@ -30,25 +34,31 @@ class Authenticator:
         keys: KeyLookup,
         sessions: SessionLookup,
         key_used: KeyUsed | None = None,
+        certificates: ClientCertificates | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = keys
         self._sessions = sessions
         self._key_used = key_used
+        self._certificates = certificates
         self._monotonic = monotonic
         self._recent: dict[bytes, tuple[Principal, float]] = {}
 
     async def authenticate(
-        self, headers: Mapping[bytes, bytes], *, is_write: bool
+        self, headers: Mapping[bytes, bytes], *, is_write: bool, peer: Peer | None = None
     ) -> Principal | None:
         """The caller; None if the call carries no credential. Raises Unauthenticated.
 
-        A session's writes must also carry the session's own token, because browsers attach
+        Certificates speak for programs: a browser attaches them to calls that any page makes. A
+        session's writes must also carry the session's own token, because browsers attach
         cookies to calls that other pages make.
         """
         authorization = headers.get(b"authorization")
         if authorization is not None:
             return self._by_key(authorization)
+        if peer is not None and peer.chain and not any(name in headers for name in _OF_BROWSERS):
+            assert self._certificates is not None, "whoever makes peers judges them"
+            return self._certificates.principal(peer)
         cookies = headers.get(b"cookie")
         token = None if cookies is None else session_token(cookies.decode("latin-1"))
         if token is None:

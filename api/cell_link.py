@@ -8,14 +8,14 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from temporalio.api.enums.v1 import IndexedValueType, NamespaceState
 
-from api.dispatch import Cell
+from api.dispatch import CellRpc
 from billing.facts import FactRow
 from engine.call import Call
 from engine.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from engine.handlers.handler import CELL_SERVICE
 from engine.protocol import cell_pb2
 from tenancy import NamespaceRef, NamespaceSettings, ProvisioningRefused, SearchAttributeType
 
-SERVICE = "perdure.api.v1.CellService"
 CALL_SECONDS = 10.0
 SECONDS_PER_DAY = 86_400
 
@@ -33,7 +33,7 @@ TYPES: Mapping[SearchAttributeType, IndexedValueType.ValueType] = {
 class CellLink:
     """Tenancy's Provisioner and billing's FactSource for one cell."""
 
-    def __init__(self, cell_id: str, call: Cell) -> None:
+    def __init__(self, cell_id: str, call: CellRpc) -> None:
         self.cell_id = cell_id
         self._call = call
 
@@ -72,4 +72,4 @@ class CellLink:
 
     async def _ask(self, method: str, request: Message) -> bytes:
         call = Call("", "", "control-plane", CALL_SECONDS)
-        return await self._call(f"{SERVICE}.{method}", request.SerializeToString(), call)
+        return await self._call(CELL_SERVICE + method, request.SerializeToString(), call)

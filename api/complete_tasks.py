@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from api.dispatch import Cell
+from api.dispatch import CellRpc
 from api.errors import status_of
 from engine.call import Call
 from engine.errors import InvalidArgument
+from engine.handlers.handler import CELL_SERVICE, TASK_SERVICE
 from engine.history.protobuf import length_prefixed, message_tag
 from engine.protocol.cell_pb2 import CompleteTaskRequest
 from engine.protocol.tasks_pb2 import (
@@ -24,8 +25,8 @@ from engine.protocol.tasks_pb2 import (
 
 logger = logging.getLogger(__name__)
 
-METHOD = "perdure.api.v1.TaskService.CompleteTasks"
-METHOD_OF_ONE = "perdure.api.v1.CellService.CompleteTask"
+METHOD = TASK_SERVICE + "CompleteTasks"
+METHOD_OF_ONE = CELL_SERVICE + "CompleteTask"
 COMPLETIONS_PER_CALL_MAX = 100
 
 RESULTS_TAG = message_tag(CompleteTasksResponse, "results")
@@ -33,7 +34,7 @@ ERROR_TAG = message_tag(TaskCompletionResult, "error")
 COMPLETION_TAG = message_tag(CompleteTaskRequest, "completion")
 
 
-def offering_complete_tasks(cell: Cell) -> Cell:
+def offering_complete_tasks(cell: CellRpc) -> CellRpc:
     """`cell`, which then also answers CompleteTasks."""
 
     async def call(method: str, request: bytes, caller: Call) -> bytes:
@@ -44,7 +45,7 @@ def offering_complete_tasks(cell: Cell) -> Cell:
     return call
 
 
-async def _complete_all(cell: Cell, request: CompleteTasksRequest, caller: Call) -> bytes:
+async def _complete_all(cell: CellRpc, request: CompleteTasksRequest, caller: Call) -> bytes:
     completions = list(request.completions)
     if not 1 <= len(completions) <= COMPLETIONS_PER_CALL_MAX:
         raise InvalidArgument(f"completions must be 1 to {COMPLETIONS_PER_CALL_MAX}")
@@ -61,7 +62,9 @@ async def _complete_all(cell: Cell, request: CompleteTasksRequest, caller: Call)
     return b"".join(results)
 
 
-async def _complete(cell: Cell, completion: TaskCompletion, common: bytes, caller: Call) -> bytes:
+async def _complete(
+    cell: CellRpc, completion: TaskCompletion, common: bytes, caller: Call
+) -> bytes:
     """The serialized response with one result: the cell's answer goes on as it is."""
     request = length_prefixed(COMPLETION_TAG, completion.SerializeToString()) + common
     try:

@@ -1,11 +1,11 @@
-"""The cloud in one process: every part is made here, once, and given what it needs."""
+"""The cloud: every part is made here, once, and given what it needs."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ from api.asgi import HttpDoor
 from api.audit_trail import AuditTrail
 from api.authentication import Authenticator
 from api.cell_link import CellLink
+from api.cells import CELL, Cell, open_cell
 from api.cloud import CloudService, Services
-from api.complete_tasks import offering_complete_tasks
 from api.control import Desk, control_app
 from api.dispatch import Dispatcher
 from api.front import fallback
@@ -26,22 +26,15 @@ from api.health import Health, readiness
 from api.installation import Installation
 from api.open_calls import OpenCalls
 from api.telemetry import Telemetry
+from api.tls import Tls, TlsSettings
 from api.upkeep import Upkeep
 from billing.usage import AccountOf, Collector
-from engine.env.system import SystemEnv
-from engine.errors import Unavailable
-from engine.node import Node, NodeConfig
 from engine.persistence.protocols import Store
-from tenancy import ControlPlane, Database, Namespace, Passwords, migrate
+from tenancy import ControlPlane, Database, DatabaseUnavailable, Namespace, Passwords, migrate
 
 logger = logging.getLogger(__name__)
 
-CELL = "cell-1"
-NODE = "node-1"
-"""The name outlives restarts, so that a node takes its own shards back at once."""
-
-SHARD_COUNT = 16
-
+MIGRATE_AGAIN_SECONDS = 1.0
 COLLECT_SECONDS = 2.0
 RECONCILE_SECONDS = 30.0
 RECONCILE_AGAIN_SECONDS = 1.0
@@ -54,26 +47,15 @@ class Cloud:
 
     app: ASGIApp
     open_calls: OpenCalls
-    node: Node
+    cell: Cell
+    tls: Tls
 
     @property
     def is_ready(self) -> bool:
-        return self.node.is_ready
+        return self.cell.health.is_ready
 
     def drain(self) -> None:
         self.open_calls.drain()
-
-
-class LonePeer:
-    """The way between the nodes of a cell that has one."""
-
-    def __init__(self) -> None:
-        self.node: Node | None = None
-
-    async def call(self, node: str, method: str, payload: bytes) -> bytes:
-        if self.node is None or node != NODE:
-            raise Unavailable(node=node)
-        return await self.node.serve(method, payload)
 
 
 @asynccontextmanager
@@ -82,12 +64,43 @@ async def open_cloud(
     store: Store,
     *,
     console_address: str,
+    database_url: str | None = None,
     telemetry: Telemetry | None = None,
+    tls: TlsSettings | None = None,
 ) -> AsyncIterator[Cloud]:
-    """Everything started, and stopped again in the opposite order."""
-    await migrate(installation.database_url)
-    await billing.migrations.migrate(installation.database_url)
-    database = Database(installation.database_url)
+    """The cloud with its cell in one process."""
+    async with (
+        open_cell(installation, store, telemetry) as cell,
+        open_front(
+            installation,
+            cell,
+            console_address=console_address,
+            database_url=database_url,
+            telemetry=telemetry,
+            tls=tls,
+        ) as cloud,
+    ):
+        yield cloud
+
+
+@asynccontextmanager
+async def open_front(
+    installation: Installation,
+    cell: Cell,
+    *,
+    console_address: str,
+    database_url: str | None = None,
+    telemetry: Telemetry | None = None,
+    tls: TlsSettings | None = None,
+) -> AsyncIterator[Cloud]:
+    """All but the cell: door, console and control plane, started and stopped again.
+
+    The control plane's database is a file of the installation unless there is an URL of one. While
+    it is away, the door serves what was kept of it.
+    """
+    database_url = database_url or installation.database_url
+    is_migrated = await _is_migrated(database_url)
+    database = Database(database_url)
     passwords = Passwords(token_bytes=os.urandom)
     control = ControlPlane(
         database,
@@ -98,21 +111,44 @@ async def open_cloud(
         cell=CELL,
         snapshot_path=installation.snapshot_path,
     )
-    node = _node(installation, store if telemetry is None else telemetry.store(store))
-    parts = _Parts(control, database, node, AuditTrail(control, database, now), asyncio.Event())
+    parts = _Parts(control, database, cell, AuditTrail(control, database, now), asyncio.Event())
     upkeep = Upkeep()
     try:
         await control.snapshot.start()
-        await node.start()
-        cloud = _assemble(parts, console_address, telemetry)
+        secured = Tls(
+            tls or TlsSettings(), data=installation.data, snapshot=control.snapshot, now=now
+        )
+        cloud = _assemble(parts, console_address, telemetry, secured)
+        if not is_migrated:
+            upkeep.start("migrate", _migration(database_url))
         _start_upkeep(upkeep, parts)
         yield cloud
     finally:
         await upkeep.stop()
-        await node.stop()
         await _write_the_last(parts)
         passwords.close()
         await database.aclose()
+
+
+async def _is_migrated(database_url: str) -> bool:
+    """False if the database cannot be reached now."""
+    try:
+        await migrate(database_url)
+        await billing.migrations.migrate(database_url)
+    except DatabaseUnavailable:
+        return False
+    return True
+
+
+def _migration(database_url: str) -> Callable[[], Awaitable[float]]:
+    """What is left to do until the database was reached once."""
+
+    async def migrate_once() -> float:
+        if await _is_migrated(database_url):
+            await asyncio.Event().wait()
+        return MIGRATE_AGAIN_SECONDS
+
+    return migrate_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,37 +157,28 @@ class _Parts:
 
     control: ControlPlane
     database: Database
-    node: Node
+    cell: Cell
     trail: AuditTrail
     provision: asyncio.Event
 
 
-def _node(installation: Installation, store: Store) -> Node:
-    secrets = installation.secrets
-    config = NodeConfig(SHARD_COUNT, secrets.sealing_keys, secrets.sealing_key_active)
-    peer = LonePeer()
-    peer.node = Node(NODE, SystemEnv(), store, peer, config)
-    return peer.node
-
-
-def _assemble(parts: _Parts, console_address: str, telemetry: Telemetry | None) -> Cloud:
-    control, database = parts.control, parts.database
-    cell = parts.node.call if telemetry is None else telemetry.cell(parts.node.call)
+def _assemble(parts: _Parts, console_address: str, telemetry: Telemetry | None, tls: Tls) -> Cloud:
+    control, database, open_calls = parts.control, parts.database, tls.open_calls
     authenticator = Authenticator(
         keys=control.snapshot.authenticate,
         sessions=control.sessions.resume,
         key_used=lambda key_id: control.key_use.note_used(key_id, now()),
+        certificates=tls.certificates,
     )
-    open_calls = OpenCalls()
     control.snapshot.on_revoked(open_calls.revoke)
     services = Services(control, database, now, parts.provision.set, console_address)
     dispatcher = Dispatcher(
-        cell=offering_complete_tasks(cell),
+        cell=parts.cell.call,
         control=CloudService(services).answer,
         namespaces=control.snapshot.resolve,
-        audit=parts.trail.record,
+        audit=parts.trail.recording,
     )
-    routes = control_app(Desk(control, database, authenticator, now))
+    routes = control_app(Desk(control, database, authenticator, now, tls))
 
     async def api(scope: Scope, receive: Receive, send: Send) -> None:
         await door(scope, receive, send)
@@ -162,14 +189,16 @@ def _assemble(parts: _Parts, console_address: str, telemetry: Telemetry | None) 
         open_calls=open_calls,
         fallback=fallback(api, routes),
         extra_openapi=routes.openapi,
+        certificates=tls.certificates,
     )
-    app: ASGIApp = Health(door, readiness(parts.node, control.snapshot))
-    return Cloud(app if telemetry is None else telemetry.application(app), open_calls, parts.node)
+    app: ASGIApp = Health(door, readiness(parts.cell, control.snapshot))
+    served = app if telemetry is None else telemetry.application(app)
+    return Cloud(served, open_calls, parts.cell, tls)
 
 
 def _start_upkeep(upkeep: Upkeep, parts: _Parts) -> None:
     control = parts.control
-    link = CellLink(CELL, parts.node.call)
+    link = CellLink(CELL, parts.cell.call)
     collector = Collector(parts.database, link, _account_of(parts.database))
 
     async def follow_changes() -> float:

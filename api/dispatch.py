@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +27,11 @@ from tenancy import (
     permits,
 )
 
-Cell = Callable[[str, bytes, Call], Awaitable[bytes]]
+CellRpc = Callable[[str, bytes, Call], Awaitable[bytes]]
 Control = Callable[[str, Message, Principal], Awaitable[Message]]
 NamespaceLookup = Callable[[str], NamespaceRef]
-
-
-Audit = Callable[[Act], Awaitable[None]]
+Audit = Callable[[Act], AbstractAsyncContextManager[None]]
+"""Is entered before an act is done and left when it is recorded, which it is not if it fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +65,16 @@ def methods(
 class Dispatcher:
     """Authorizes calls and passes them to who answers them.
 
-    `namespaces` must answer from memory. `audit` returns when an act is recorded; it must not fail.
+    `namespaces` must answer from memory.
     """
 
     def __init__(
         self,
         *,
-        cell: Cell,
+        cell: CellRpc,
         control: Control,
         namespaces: NamespaceLookup,
-        audit: Audit | None = None,
+        audit: Audit = lambda _act: nullcontext(),
     ) -> None:
         self._cell = cell
         self._control = control
@@ -100,21 +100,19 @@ class Dispatcher:
         if method.check is not None:
             method.check(request, request.namespace)
         call = Call(namespace.id, namespace.full_name, caller.id, timeout_seconds)
-        answer = self._cell(method.name, request.SerializeToString(), call)
         if not row.is_audited(caller):
-            return await answer
-        targets = (namespace.id, *_workflow_ids(request))
-        return await self._recorded(answer, Act(caller, _action(method), targets))
+            return await self._cell(method.name, request.SerializeToString(), call)
+        act = Act(caller, _action(method), (namespace.id, *_workflow_ids(request)))
 
-    async def _recorded(self, answer: Awaitable[bytes], act: Act) -> bytes:
-        """The answer, once what was done is recorded; whoever leaves before stops neither."""
+        async def answer() -> bytes:
+            async with self._audit(act):
+                return await self._cell(method.name, request.SerializeToString(), call)
 
-        async def record() -> bytes:
-            response = await answer
-            await self._record(act)
-            return response
+        return await self._to_its_end(answer())
 
-        task = asyncio.create_task(record())
+    async def _to_its_end(self, act: Coroutine[None, None, bytes]) -> bytes:
+        """The answer to an audited call; whoever leaves before stops neither act nor record."""
+        task = asyncio.create_task(act)
         self._acts.add(task)
         task.add_done_callback(self._act_ended)
         return await asyncio.shield(task)
@@ -146,7 +144,7 @@ class Dispatcher:
         ):
             # Nothing is recorded either: the caller's own audit log would tell.
             raise NotFound("namespace", name)
-        await self._record(_denial(principal, method, namespace.id))
+        await self._deny(principal, method, namespace.id)
         raise PermissionDenied(_action(method), name, _remedy(method.row))
 
     async def _account_caller(self, method: Method, principal: Principal | None) -> Principal:
@@ -155,12 +153,13 @@ class Dispatcher:
         row = method.row
         if row.is_open or any(permits(principal, access, None) for access in row.access):
             return principal
-        await self._record(_denial(principal, method, principal.account_id))
+        await self._deny(principal, method, principal.account_id)
         raise PermissionDenied(_action(method), principal.account_id, _remedy(row))
 
-    async def _record(self, act: Act) -> None:
-        if self._audit is not None:
-            await self._audit(act)
+    async def _deny(self, principal: Principal, method: Method, target_id: str) -> None:
+        act = Act(principal, _action(method), (target_id,), AuditResult.DENIED)
+        async with self._audit(act):
+            pass
 
 
 def _system_caller(row: Row, principal: Principal | None) -> str:
@@ -172,10 +171,6 @@ def _system_caller(row: Row, principal: Principal | None) -> str:
 def _unoffered(method: Method, principal: Principal | None) -> Exception:
     """Strangers are not told what is offered."""
     return MissingCredential() if principal is None else NotServed(_action(method))
-
-
-def _denial(principal: Principal, method: Method, target_id: str) -> Act:
-    return Act(principal, _action(method), (target_id,), AuditResult.DENIED)
 
 
 def _action(method: Method) -> str:

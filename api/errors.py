@@ -198,6 +198,7 @@ TRANSPORT_RULES: Mapping[type[Exception], Rule] = {
     transport.InvalidPath: _INVALID_FIELD,
     transport.InvalidRequest: _INVALID_FIELD,
     transport.InvalidHeader: _INVALID_FIELD,
+    transport.WrongHost: Rule(Code.INVALID_ARGUMENT, _field, http_status=421),
     transport.ForeignReference: _INVALID_FIELD,
     transport.InvalidProtobuf: _INVALID,
     transport.UnexpectedBody: _INVALID,
@@ -214,6 +215,7 @@ TRANSPORT_RULES: Mapping[type[Exception], Rule] = {
     transport.DeadlinePassed: Rule(Code.DEADLINE_EXCEEDED),
     transport.ClientGone: Rule(Code.CANCELLED),
     transport.Draining: Rule(Code.UNAVAILABLE, headers=_retry_after),
+    transport.AuditLogFull: Rule(Code.UNAVAILABLE, headers=_retry_after),
     # The same answer can be had as protobuf, so it is the request that does not fit.
     transport.UnrepresentableJson: Rule(
         Code.FAILED_PRECONDITION,
@@ -260,6 +262,8 @@ TENANCY_RULES: Mapping[type[Exception], Rule] = {
     tenancy.ProvisioningRefused: Rule(Code.FAILED_PRECONDITION),
     tenancy.ChainBroken: Rule(Code.DATA_LOSS, text=_OURS),
     tenancy.SnapshotRejected: Rule(Code.UNAVAILABLE, headers=_retry_after, text=_OURS),
+    tenancy.DatabaseUnavailable: Rule(Code.UNAVAILABLE, headers=_retry_after),
+    tenancy.SchemaTooNew: Rule(Code.UNAVAILABLE, text=_OURS),
 }
 
 BILLING_RULES: Mapping[type[Exception], Rule] = {

@@ -12,26 +12,22 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.node import Node
+from api.cells import Cell
 from tenancy import SnapshotReader
 
 Readiness = Callable[[], dict[str, Any]]
 
 
-def readiness(node: Node, snapshot: SnapshotReader) -> Readiness:
+def readiness(cell: Cell, snapshot: SnapshotReader) -> Readiness:
     """What /readyz tells; it asks nothing, so that it costs nothing and cannot hang."""
 
     def tell() -> dict[str, Any]:
-        problem = node.store_error
+        health = cell.health
         staleness = snapshot.staleness_seconds
         is_known = math.isfinite(staleness)
-        if problem is not None:
-            cell = f"the store cannot be written: {problem}"
-        else:
-            cell = "ok" if node.is_ready else "shards are being taken over"
         return {
-            "ready": node.is_ready and problem is None and is_known,
-            "cell": cell,
+            "ready": health.is_ready and is_known,
+            "cell": health.problem or "ok",
             "control_plane": "ok" if is_known else "no snapshot yet",
             "control_plane_staleness_seconds": round(staleness, 1) if is_known else None,
         }

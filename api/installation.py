@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 SECRET_BYTES = 32
+ID_BYTES = 16
 FIRST_SEALING_KEY = 1
+SOCKET_PATH_BYTES_MAX = 100
 
 
 class InstallationError(Exception):
@@ -49,33 +53,90 @@ class Installation:
     secrets: Secrets
 
     @property
+    def cell_id(self) -> str:
+        """Names the cell among those of all installations. It follows from the secrets."""
+        digest = hashlib.blake2b(b"cell-1", key=self.secrets.pepper, digest_size=ID_BYTES)
+        return digest.hexdigest()
+
+    @property
+    def database_path(self) -> Path:
+        return self.data / "control.db"
+
+    @property
     def database_url(self) -> str:
-        return f"sqlite+aiosqlite:///{self.data / 'control.db'}"
+        return f"sqlite+aiosqlite:///{self.database_path}"
 
     @property
     def cell_path(self) -> Path:
         return self.data / "cell-1.db"
 
     @property
+    def store_path(self) -> Path:
+        """Says which kind of store has the data."""
+        return self.data / "store"
+
+    @property
+    def moving_path(self) -> Path:
+        """Names the copy that is made of the SQLite files, while nobody has changed them since."""
+        return self.data / "moving"
+
+    @property
+    def cell_socket(self) -> Path:
+        """Where the cell listens, for who may enter the directory."""
+        path = self.data / "cell-1.socket"
+        if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
+            raise InstallationError(
+                f"{path} is too long for a socket, which takes {SOCKET_PATH_BYTES_MAX} bytes:"
+                " name a shorter directory with --data"
+            )
+        return path
+
+    @property
     def snapshot_path(self) -> Path:
         return self.data / "snapshot"
 
 
+class Part(StrEnum):
+    """What one process does of an installation's work, and nobody else may do meanwhile."""
+
+    ALL = "lock"
+    CELL = "cell.lock"
+    FRONT = "front.lock"
+
+
 @contextmanager
-def installation(data: Path) -> Iterator[Installation]:
-    """The directory, made if it is missing, and held against a second server."""
+def installation(data: Path, *parts: Part) -> Iterator[Installation]:
+    """The directory, made if it is missing, and held against a second server of these parts.
+
+    Without parts all of them are meant.
+    """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise InstallationError(f"{data} cannot be made: {error.strerror}") from error
-    with _held(data):
-        yield Installation(data, _secrets(data))
+    with ExitStack() as held:
+        for part in parts or Part:
+            held.enter_context(_held(data, part))
+        with _alone(data):
+            secrets = _secrets(data)
+        yield Installation(data, secrets)
 
 
 @contextmanager
-def _held(data: Path) -> Iterator[None]:
+def _alone(data: Path) -> Iterator[None]:
+    """Parts that start at once in a new directory take turns: one makes the secrets of both."""
+    descriptor = os.open(data, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _held(data: Path, part: Part) -> Iterator[None]:
     """The lock ends with the process, however it ends."""
-    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(data / part, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +152,7 @@ def _held(data: Path) -> Iterator[None]:
 def _secrets(data: Path) -> Secrets:
     path = data / "secrets.json"
     if not path.exists():
-        if (data / "control.db").exists():
+        if (data / "control.db").exists() or (data / "store").exists():
             raise SecretsUnusable(
                 path, "is missing beside a database", "restore it; no key is valid without it"
             )
@@ -116,15 +177,25 @@ def _make_secrets(path: Path) -> None:
         "sealing_keys": {str(FIRST_SEALING_KEY): os.urandom(SECRET_BYTES).hex()},
         "sealing_key_active": FIRST_SEALING_KEY,
     }
+    write_whole(path, json.dumps(told))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The file has this text, for its owner only and on the disk, or is as it was."""
     draft = path.with_name(path.name + ".draft")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        json.dump(told, file)
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was made, renamed and removed in it is on the disk."""
+    directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

@@ -15,7 +15,6 @@ from api.request_id import REQUEST_ID
 
 FIELDS = (
     "cell_id",
-    "dropped",
     "epoch",
     "error",
     "full",
@@ -25,10 +24,13 @@ FIELDS = (
     "namespace_ids",
     "node",
     "operation_id",
+    "part",
+    "revoked",
     "run_id",
     "sequence",
     "shard_id",
     "shard_ids",
+    "status",
     "task",
     "why",
 )

@@ -1,15 +1,21 @@
-"""The HTTP server: one socket, signals, and a shutdown that takes leave of its clients."""
+"""The HTTP server: its sockets, signals, and a shutdown that takes leave of its clients."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 from types import FrameType
+from typing import NamedTuple
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from api.catalogue import POLL_SECONDS
+from api.tls.connections import Connections
+from api.tls.hosts import HANDSHAKE_SECONDS_MAX
+from api.tls.protocol import TlsProtocol
 
 KEEP_ALIVE_SECONDS = int(POLL_SECONDS) * 3
 """Well above the longest poll, so that a client's pool never meets a connection just closed."""
@@ -41,10 +47,20 @@ def bound_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
+class Secured(NamedTuple):
+    """A second socket, on which TLS is spoken."""
+
+    listener: socket.socket
+    context: ssl.SSLContext
+    connections: Connections
+
+
 class Server(uvicorn.Server):
     """`drain` ends the open calls when the first signal comes; a second signal ends all waits."""
 
-    def __init__(self, app: ASGIApp, *, drain: Callable[[], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, drain: Callable[[], None], secured: Secured | None = None
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -61,6 +77,29 @@ class Server(uvicorn.Server):
             )
         )
         self._drain = drain
+        self._secured = secured
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._secured is not None:
+            self.servers.append(await self._listen_secured(self._secured))
+
+    async def _listen_secured(self, secured: Secured) -> asyncio.Server:
+        def protocol() -> TlsProtocol:
+            return TlsProtocol(
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+                secured=secured.connections,
+            )
+
+        return await asyncio.get_running_loop().create_server(
+            protocol,
+            sock=secured.listener,
+            ssl=secured.context,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS_MAX,
+            backlog=CONNECTIONS_WAITING_MAX,
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._drain()

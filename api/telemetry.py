@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode, Tracer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.dispatch import Cell
+from api.dispatch import CellRpc
 from engine.call import Call
 from engine.errors import EngineError
 from engine.persistence.protocols import ShardWrite, Store
@@ -57,13 +57,16 @@ class Telemetry:
     def application(self, app: ASGIApp) -> ASGIApp:
         return _TracedApplication(app, self._tracer, self._meter)
 
-    def cell(self, call: Cell) -> Cell:
+    def cell(self, call: CellRpc) -> CellRpc:
         tracer = self._tracer
 
         async def traced(method: str, request: bytes, about: Call) -> bytes:
             attributes = {"rpc.method": method, "perdure.namespace_id": about.namespace_id}
+            # A call from another process brings its span along.
+            asked = propagate.extract({TRACEPARENT: about.trace}) if about.trace else None
             with tracer.start_as_current_span(
                 f"cell {method.rpartition('.')[2]}",
+                context=asked,
                 attributes=attributes,
                 # An exception's text may quote what a tenant sent.
                 record_exception=False,

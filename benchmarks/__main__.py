@@ -16,7 +16,10 @@ from benchmarks.report import Record, document, table
 from benchmarks.servers import ServerFailed
 from benchmarks.windows import Plan
 
-NAMES = ("floor", "hello", "chain5", "wide", "signals", "ack")
+NAMES = ("floor", "hello", "chain5", "wide", "signals", "ack", "import")
+MODULES = {"import": "sdk_import"}
+"""Of scenarios whose name is none that a module can have."""
+
 # Not the system's temporary folder: that may be memory, where a flush to disk costs nothing.
 DATA = Path(__file__).parent.parent / ".data"
 
@@ -31,9 +34,11 @@ def main() -> int:
     arguments = parser.parse_args()
     plan = Plan.quick() if arguments.quick else Plan.full()
     plan = replace(plan, published=arguments.published)
-    scenario = import_module(f"benchmarks.scenarios.{arguments.name}")
+    scenario = import_module(f"benchmarks.scenarios.{MODULES.get(arguments.name, arguments.name)}")
     DATA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=DATA) as folder:
+        # A server may run its PostgreSQL as another user, who has to pass.
+        Path(folder).chmod(0o711)
         try:
             rows: list[Record] = uvloop.run(scenario.run(Path(folder), plan))
         except ServerFailed as error:

@@ -1,4 +1,4 @@
-"""python -m benchmarks.store: what group commits of the SQLite store cost, by their size.
+"""python -m benchmarks.store [postgres]: what group commits of a store cost, by their size.
 
 Each run has four transitions as a workflow of one activity has: a start, two in between and a
 close, with header, history, an item that comes and goes, a wake-up, lists and metering facts.
@@ -6,19 +6,31 @@ close, with header, history, an item that comes and goes, a wake-up, lists and m
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from engine.persistence.protocols import HistoryBatch, ItemKind, RunKey, RunWrite, ShardWrite
+from api.local_postgres import kept_running
+from engine.persistence.postgres import PostgresStore
+from engine.persistence.protocols import (
+    HistoryBatch,
+    ItemKind,
+    RunKey,
+    RunWrite,
+    ShardWrite,
+    Store,
+)
 from engine.persistence.sqlite import SqliteStore
 from engine.visibility.query import VisibilityRow
 
 SHARD_COUNT = 64
 TRANSITIONS_PER_RUN = 4
-RUNS_PER_COMMIT = (1, 16, 128, 1_000)
+RUNS_PER_COMMIT = (1, 16, 64, 1_000)
 WINDOW_SECONDS = 1.0
 HEADER = bytes(range(256)) * 2
 EVENTS = bytes(range(250)) * 2
@@ -51,7 +63,7 @@ def transition(number: int, step: int) -> RunWrite:
     return write
 
 
-async def measure(store: SqliteStore, run_count: int, first_number: int) -> tuple[int, list[float]]:
+async def measure(store: Store, run_count: int, first_number: int) -> tuple[int, list[float]]:
     """Commits of `run_count` runs each for a while: runs used, and the seconds of each commit."""
     leases = await store.leases()
     used, seconds = 0, []
@@ -73,10 +85,19 @@ async def measure(store: SqliteStore, run_count: int, first_number: int) -> tupl
     return used, seconds
 
 
-async def main() -> None:
+@contextmanager
+def chosen(name: str) -> Iterator[Store]:
     DATA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=DATA) as folder:
-        store = SqliteStore(Path(folder) / "cell.db")
+        if name == "postgres":
+            with kept_running(Path(folder) / "postgres") as url:
+                yield PostgresStore(url)
+        else:
+            yield SqliteStore(Path(folder) / "cell.db")
+
+
+async def main(name: str) -> None:
+    with chosen(name) as store:
         await store.open(SHARD_COUNT)
         await store.acquire(range(SHARD_COUNT), "benchmark", 0, 1)
         print("runs/commit  transitions/s  commits/s   p50 ms   p99 ms  CPU us/transition")
@@ -98,4 +119,6 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.store")
+    parser.add_argument("store", nargs="?", choices=("sqlite", "postgres"), default="sqlite")
+    asyncio.run(main(parser.parse_args().store))

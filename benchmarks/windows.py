@@ -13,7 +13,10 @@ CLEAN_WINDOWS_MIN = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run measures, and whether its worker keeps to the published RPCs."""
+    """How long a run measures, and whether its worker keeps to the published RPCs.
+
+    `sustained_seconds` is what the windows on a server add up to at least.
+    """
 
     concurrencies: tuple[int, ...]
     window_seconds: float
@@ -25,6 +28,11 @@ class Plan:
     def worker(self) -> str:
         """How the worker gets its tasks, as records say it."""
         return "published polls" if self.published else "PollTasks and CompleteTasks"
+
+    def window_seconds_for(self, load_count: int) -> float:
+        """How long a window is where a server is measured under this many loads."""
+        window_count = load_count * CLEAN_WINDOWS_MIN
+        return max(self.window_seconds, self.sustained_seconds / window_count)
 
     @classmethod
     def full(cls) -> Plan:

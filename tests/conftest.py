@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-pytest_plugins = ["tests.house.resume"]
+pytest_plugins = ["tests.house.resume", "tests.postgres", "tests.control_database"]
 
 
 @pytest.fixture(scope="session")

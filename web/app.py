@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.errors import LoggedOut, NoSuchPage, WebError
-from web.pages import entry, keys, namespaces, overview, usage, workflow, workflows
+from web.pages import certificates, entry, keys, namespaces, overview, usage, workflow, workflows
 from web.rendering import STATIC, render
 from web.visit import for_anyone, for_users
 
@@ -53,6 +53,14 @@ ROUTES = (
     Route(NAMESPACE + "/keys", for_users(keys.show)),
     Route(NAMESPACE + "/keys", for_users(keys.create), methods=["POST"]),
     Route(NAMESPACE + "/keys/{key}/revoke", for_users(keys.revoke), methods=["POST"]),
+    Route(NAMESPACE + "/certificates", for_users(certificates.show)),
+    Route(NAMESPACE + "/certificates", for_users(certificates.change), methods=["POST"]),
+    Route(NAMESPACE + "/certificates/denied", for_users(certificates.deny), methods=["POST"]),
+    Route(
+        NAMESPACE + "/certificates/denied/{fingerprint}/allow",
+        for_users(certificates.allow),
+        methods=["POST"],
+    ),
     Route(NAMESPACE + "/workflows", for_users(workflows.show)),
     Route(RUN, for_users(workflow.show)),
     Route(RUN + "/{action}", for_users(workflow.act), methods=["POST"]),

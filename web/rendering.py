@@ -26,6 +26,9 @@ NOTICES = {
     "canceled": "Cancellation was requested; the workflow decides how it ends.",
     "terminated": "The workflow was terminated.",
     "deleted": "Nobody can reach the namespace any more, and what it held is being deleted.",
+    "trusted": "Saved. Connections that are not trusted any more end within five seconds.",
+    "denied": "The certificate is denied. Open connections that use it end within five seconds.",
+    "allowed": "The certificate is judged by the CAs and filters again.",
     "revoked": "The key was revoked. Open connections that use it end within five seconds.",
 }
 """What a page says after a form was handled; addresses carry the key and never the text."""

@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.control import keys, sessions, usage
+from api.control import certificates, keys, sessions, usage
 from api.control.desk import Desk
 from api.errors import status_of
 from api.transports.errors import (
@@ -40,7 +40,7 @@ def control_app(desk: Desk) -> FastAPI:
     """Its OpenAPI document is part of the door's; it serves no pages of its own."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.desk = desk
-    for routes in (sessions, keys, usage):
+    for routes in (sessions, keys, certificates, usage):
         app.include_router(routes.router)
     for kind in (TenancyError, BillingError, TransportError):
         app.add_exception_handler(kind, _refuse)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from api.authentication import Authenticator, session_token
+from api.tls import Tls
 from api.transports.errors import MissingCredential
 from tenancy import (
     ControlPlane,
@@ -29,6 +30,7 @@ class Desk:
     database: Database
     authenticator: Authenticator
     now: Now
+    tls: Tls
 
 
 def desk_of(request: Request) -> Desk:

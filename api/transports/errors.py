@@ -7,6 +7,7 @@ TransportError
 ├── InvalidPath            a path variable does not fit the field that it sets
 ├── InvalidRequest         a field that the door itself reads is missing or not acceptable
 ├── InvalidHeader          a header that the door itself reads
+├── WrongHost              the call is for another host than that of its connection
 ├── ForeignReference       a field names something outside the call's namespace
 ├── UnexpectedBody         this call takes no body
 ├── BodyTooLarge
@@ -20,6 +21,7 @@ TransportError
 ├── DeadlinePassed
 ├── ClientGone             nobody is left to answer
 ├── Draining               this process is about to end
+├── AuditLogFull           what would be done could not be recorded
 ├── UnrepresentableJson    the answer holds a value for which JSON has no form
 ├── RouteCollision         raised when a route table is built, never by a call
 └── CatalogueGap           as above, for the catalogue
@@ -73,6 +75,10 @@ class InvalidRequest(FieldError):
 
 class InvalidHeader(FieldError):
     """A request header is not acceptable; `field_path` is the header's name."""
+
+
+class WrongHost(FieldError):
+    """A call says something else than the host name of its connection does."""
 
 
 class ForeignReference(FieldError):
@@ -162,6 +168,13 @@ class ClientGone(TransportError):
 
 class Draining(TransportError):
     """This server is about to restart: call again."""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__)
+
+
+class AuditLogFull(TransportError):
+    """The audit log cannot be written now, so nothing that it must record is done: call again."""
 
     def __init__(self) -> None:
         super().__init__(type(self).__doc__)

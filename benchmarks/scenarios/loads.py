@@ -21,6 +21,7 @@ class Loads:
         self.name = name
         self.targets = targets
         self.plan = plan
+        self.window_seconds = plan.window_seconds_for(len(plan.concurrencies) + 1)
         self.best = dict.fromkeys((target.name for target in targets), 0.0)
         self._measured: list[tuple[str, Target, Summary, dict[str, Any]]] = []
 
@@ -30,8 +31,7 @@ class Loads:
 
     async def closed(self, concurrency: int) -> list[Summary]:
         """One closed loop on every server."""
-        seconds = self.plan.window_seconds
-        measures = [partial(closed_loop, t, concurrency, seconds) for t in self.targets]
+        measures = [partial(closed_loop, t, concurrency, self.window_seconds) for t in self.targets]
         summaries = await self._measure(f"closed {concurrency}", measures, concurrency=concurrency)
         for target, summary in zip(self.targets, summaries, strict=True):
             self.best[target.name] = max(self.best[target.name], summary.rate_per_s)
@@ -40,7 +40,7 @@ class Loads:
     async def half_load(self) -> None:
         """An open loop on every server at half of its own best rate."""
         measures = [
-            partial(open_loop, target, self.best[target.name] / 2, self.plan.window_seconds)
+            partial(open_loop, target, self.best[target.name] / 2, self.window_seconds)
             for target in self.targets
             if self.best[target.name]
         ]
@@ -56,7 +56,7 @@ class Loads:
                 load,
                 summary,
                 target.tally,
-                window_seconds=self.plan.window_seconds,
+                window_seconds=self.window_seconds,
                 **extra,
                 **conditions,
             )

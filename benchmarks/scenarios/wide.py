@@ -33,9 +33,9 @@ async def run(data: Path, plan: Plan) -> list[Record]:
             ("chain5", CHAIN_CONCURRENCY, server.target(CHAIN)),
             ("wide", 1, server.target(WIDE)),
         ]
+        seconds = plan.window_seconds_for(load_count=2)
         measures = [
-            partial(closed_loop, target, concurrency, plan.window_seconds)
-            for _, concurrency, target in loads
+            partial(closed_loop, target, concurrency, seconds) for _, concurrency, target in loads
         ]
         summaries = await in_turns(measures, plan.rounds_max)
         for _, _, target in loads:
@@ -49,7 +49,7 @@ async def run(data: Path, plan: Plan) -> list[Record]:
             target.tally,
             unit="activity",
             concurrency=concurrency,
-            window_seconds=plan.window_seconds,
+            window_seconds=seconds,
             worker=plan.worker,
             **conditions(data),
         )

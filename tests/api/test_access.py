@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ from temporalio.api.cloud.cloudservice.v1 import GetNamespacesRequest
 
 from api.authentication import RECENT_KEY_SECONDS, SESSION_COOKIE, Authenticator
 from api.catalogue import CATALOGUE, Plane
+from api.transports.errors import AuditLogFull
 from engine.call import Call
 from engine.errors import NotFound
 from tenancy import AccountRole, Act, AuditResult, Principal, PrincipalKind, Unauthenticated
@@ -203,7 +206,9 @@ async def test_an_act_is_answered_once_its_record_is_written(
     world = World()
     asked, is_written = asyncio.Event(), asyncio.Event()
 
-    async def audit(_act: Act) -> None:
+    @asynccontextmanager
+    async def audit(_act: Act) -> AsyncIterator[None]:
+        yield
         asked.set()
         await is_written.wait()
 
@@ -213,6 +218,25 @@ async def test_an_act_is_answered_once_its_record_is_written(
     assert not terminating.done()
     is_written.set()
     assert await terminating == 200
+
+
+@pytest.mark.parametrize("key", ["writer", "worker"])
+async def test_what_cannot_be_recorded_is_neither_done_nor_denied(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    world = World()
+
+    def audit(_act: Act) -> AbstractAsyncContextManager[None]:
+        raise AuditLogFull
+
+    monkeypatch.setattr(world, "audit", audit)
+    async with world.client(key) as client:
+        refused = await client.post(f"{START}/terminate")
+        polled = await client.post(POLL)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert "audit log" in refused.json()["message"]
+    assert polled.status_code == 200
+    assert [method.rpartition(".")[2] for method, _, _ in world.calls] == ["PollWorkflowTaskQueue"]
 
 
 async def test_a_caller_who_leaves_at_once_leaves_a_record_behind(
@@ -226,7 +250,9 @@ async def test_a_caller_who_leaves_at_once_leaves_a_record_behind(
         await goes_on.wait()
         return b""
 
-    async def audit(_act: Act) -> None:
+    @asynccontextmanager
+    async def audit(_act: Act) -> AsyncIterator[None]:
+        yield
         is_written.set()
 
     world.answers["TerminateWorkflowExecution"] = answer

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +110,9 @@ class World:
             return GetNamespacesResponse(next_page_token="next")
         return GetMessageClass(METHODS[method].output_type)()
 
-    async def audit(self, act: Act) -> None:
+    @asynccontextmanager
+    async def audit(self, act: Act) -> AsyncIterator[None]:
+        yield
         self.acts.append(act)
 
     def principal(self, text: str) -> Principal:

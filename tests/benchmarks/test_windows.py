@@ -9,6 +9,7 @@ import pytest
 from benchmarks.windows import (
     CLEAN_WINDOWS_MIN,
     FOREIGN_SHARE_MAX,
+    Plan,
     Window,
     in_turns,
     percentile,
@@ -86,3 +87,10 @@ async def test_the_rounds_end_though_no_window_was_clean() -> None:
 
     [summary] = await in_turns([stormy], rounds_max=2)
     assert (summary.windows, summary.clean_windows) == (2, 0)
+
+
+@pytest.mark.parametrize("load_count", [1, 2, 5, 8])
+def test_the_windows_on_a_server_add_up_to_a_minute_however_few_its_loads(load_count: int) -> None:
+    window_seconds = Plan.full().window_seconds_for(load_count)
+    assert load_count * CLEAN_WINDOWS_MIN * window_seconds >= 60
+    assert window_seconds >= Plan.full().window_seconds

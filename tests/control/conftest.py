@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -10,11 +10,20 @@ from api.composition import open_cloud
 from api.installation import installation
 from engine.persistence.memory import MemoryStore
 from tests.control.visitor import ADDRESS, Site
+from tests.control_database import KINDS
 
 
-@pytest.fixture(scope="session")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+@pytest.fixture(scope="session", params=KINDS)
+async def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Site]:
     """One for all tests: each makes accounts of its own, which must not meet."""
+    url = None
+    if request.param == "postgres":
+        make: Callable[[], str] = request.getfixturevalue("postgres_database")
+        url = make()
     with installation(tmp_path_factory.mktemp("cloud")) as held:
-        async with open_cloud(held, MemoryStore(), console_address=ADDRESS) as cloud:
+        async with open_cloud(
+            held, MemoryStore(), console_address=ADDRESS, database_url=url
+        ) as cloud:
             yield Site(cloud)

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,16 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import audit_trail
 from api.audit_trail import AuditTrail
-from api.installation import installation
+from api.transports.errors import AuditLogFull
 from tenancy import (
     Act,
     AuditRecord,
     AuditResult,
     ControlPlane,
     Database,
+    NotFound,
     Passwords,
     Principal,
-    migrate,
 )
 from tests.control.visitor import PASSWORD
 
@@ -35,6 +35,7 @@ class World:
         self.control = control
         self.owner = owner
         self.trail = AuditTrail(control, database, lambda: datetime.now(UTC))
+        self.done: list[Act] = []
 
     async def count(self) -> int:
         async with self.database.reading() as session:
@@ -43,31 +44,35 @@ class World:
     def tell(self, result: AuditResult = AuditResult.ACCEPTED) -> asyncio.Task[None]:
         """A caller that waits for the record of its act."""
         act = Act(self.owner, "TerminateWorkflowExecution", ("ns-1", "wf-1"), result)
-        return asyncio.create_task(self.trail.record(act))
+        return asyncio.create_task(self.do(act))
+
+    async def do(self, act: Act, failure: Exception | None = None) -> None:
+        async with self.trail.recording(act):
+            self.done.append(act)
+            if failure is not None:
+                raise failure
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    with installation(tmp_path) as held:
-        await migrate(held.database_url)
-        database = Database(held.database_url)
-        passwords = Passwords(token_bytes=os.urandom, memory_kib=8, passes=1)
-        control = ControlPlane(
-            database,
-            now=lambda: datetime.now(UTC),
-            token_bytes=os.urandom,
-            pepper=held.secrets.pepper,
-            passwords=passwords,
-            cell="cell-1",
-        )
-        person = {"email": "ada@example.com", "password": PASSWORD, "address": "192.0.2.1"}
-        await control.users.sign_up(**person)
-        opened = await control.sessions.log_in(
-            email=person["email"], password=PASSWORD, address=person["address"]
-        )
-        yield World(database, control, opened.principal)
-        passwords.close()
-        await database.aclose()
+async def world(control_url: str) -> AsyncIterator[World]:
+    database = Database(control_url)
+    passwords = Passwords(token_bytes=os.urandom, memory_kib=8, passes=1)
+    control = ControlPlane(
+        database,
+        now=lambda: datetime.now(UTC),
+        token_bytes=os.urandom,
+        pepper=bytes(32),
+        passwords=passwords,
+        cell="cell-1",
+    )
+    person = {"email": "ada@example.com", "password": PASSWORD, "address": "192.0.2.1"}
+    await control.users.sign_up(**person)
+    opened = await control.sessions.log_in(
+        email=person["email"], password=PASSWORD, address=person["address"]
+    )
+    yield World(database, control, opened.principal)
+    passwords.close()
+    await database.aclose()
 
 
 async def test_acts_reach_the_log_in_their_order(world: World) -> None:
@@ -120,7 +125,7 @@ async def test_what_cannot_be_written_keeps_nobody_waiting_and_is_kept(world: Wo
     await world.trail.noted.wait()
     async with world.database.transaction() as session:
         await session.execute(sa.text("ALTER TABLE audit_record RENAME TO away"))
-    with pytest.raises(sa.exc.OperationalError):
+    with pytest.raises(sa.exc.DBAPIError):
         await world.trail.write()
     await telling
     told_at = datetime.now(UTC)
@@ -133,15 +138,51 @@ async def test_what_cannot_be_written_keeps_nobody_waiting_and_is_kept(world: Wo
         assert (await session.scalars(query)).one() <= told_at
 
 
-async def test_beyond_the_limit_acts_are_dropped_and_that_is_told(
-    world: World, monkeypatch: pytest.MonkeyPatch, allow_log: Callable[..., None]
+async def test_an_act_that_fails_leaves_no_record_and_takes_no_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    allow_log("audit_records_dropped")
-    monkeypatch.setattr(audit_trail, "ACTS_WAITING_MAX", 2)
+    monkeypatch.setattr(audit_trail, "ACTS_WAITING_MAX", 1)
     before = await world.count()
+    act = Act(world.owner, "TerminateWorkflowExecution", ("ns-1", "wf-1"))
+    with pytest.raises(NotFound):
+        await world.do(act, NotFound("workflow", "wf-1"))
+    telling = world.tell()
+    await world.trail.noted.wait()
+    await world.trail.write()
+    await telling
+    assert await world.count() == before + 1
+
+
+@pytest.mark.parametrize("limit", ["ACTS_WAITING_MAX", "ACTS_WAITING_PER_ACCOUNT_MAX"])
+async def test_beyond_the_limit_acts_are_refused_undone_and_none_is_dropped(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(audit_trail, limit, 3)
+    before = await world.count()
+    telling = [world.tell() for _ in range(4)]
+    with pytest.raises(AuditLogFull):
+        await telling[3]
+    assert len(world.done) == 3
+    await world.trail.write()
+    await asyncio.gather(*telling[:3])
+    assert await world.count() == before + 3
+    # There is room again.
     telling = [world.tell() for _ in range(3)]
-    # The third has no place in the queue, so nothing holds it.
-    await telling[2]
+    world.trail.noted.clear()
+    await world.trail.noted.wait()
     await world.trail.write()
     await asyncio.gather(*telling)
-    assert await world.count() == before + 2
+    assert await world.count() == before + 6
+
+
+async def test_an_account_that_is_full_leaves_the_others_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_trail, "ACTS_WAITING_PER_ACCOUNT_MAX", 1)
+    telling = world.tell()
+    await world.trail.noted.wait()
+    other = replace(world.owner, account_id="another")
+    with pytest.raises(RuntimeError, match="was done"):
+        await world.do(Act(other, "TerminateWorkflowExecution", ()), RuntimeError("was done"))
+    await world.trail.write()
+    await telling

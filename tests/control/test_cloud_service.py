@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from api.catalogue import CATALOGUE, Plane
 from api.cloud.namespace.spec import TYPES
 from api.cloud.operation.message import STATES as OPERATION_STATES
 from api.cloud.service import HANDLERS
-from api.cloud.user.message import ROLES
-from tenancy import AccountRole, OperationState, SearchAttributeType
+from api.cloud.user.message import ROLES, user_message
+from tenancy import (
+    AccountRole,
+    OperationState,
+    Permission,
+    Principal,
+    PrincipalKind,
+    SearchAttributeType,
+    User,
+)
 from tests.control.visitor import Site
 
 
@@ -18,6 +28,15 @@ def test_every_word_of_tenancy_has_one_in_the_api() -> None:
     assert TYPES.keys() == set(SearchAttributeType)
     assert OPERATION_STATES.keys() == set(OperationState)
     assert ROLES.keys() == set(AccountRole)
+
+
+def test_a_grant_in_a_deleted_namespace_is_not_told() -> None:
+    grants = {"ns-1": Permission.ADMIN, "ns-2": Permission.READ}
+    ada = Principal(PrincipalKind.USER, "ada", "acme", grants=grants)
+    joined_at = datetime(2026, 3, 1, tzinfo=UTC)
+    user = User(id="ada", email="", role=AccountRole.DEVELOPER, created_at=joined_at)
+    told = user_message(user, ada, {"ns-2": "orders.acme"})
+    assert list(told.spec.access.namespace_accesses) == ["orders.acme"]
 
 
 async def test_what_is_not_offered_is_said_to_be_so(site: Site) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from api.config import OTLP_VARIABLE, PORT_DEFAULT, read_config
+from api.config import OTLP_VARIABLE, PORT_DEFAULT, STORE_VARIABLE, read_config
 
 
 def test_a_server_is_local_and_quiet_about_itself_unless_told_otherwise() -> None:
@@ -32,3 +32,26 @@ def test_what_is_no_port_is_refused(port: str, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         read_config([f"--port={port}"], {})
     assert "0 to 65535" in capsys.readouterr().err
+
+
+def test_the_store_is_that_of_the_installation_unless_one_is_named() -> None:
+    assert read_config([], {}).store is None
+    environment = {STORE_VARIABLE: "postgres"}
+    assert read_config([], environment).store == "postgres"
+    assert read_config(["--store", "sqlite"], environment).store == "sqlite"
+    url = "postgresql://ada:secret@db.example/cell"
+    assert read_config(["--store", url], {}).store == url
+
+
+@pytest.mark.parametrize(
+    "store",
+    ["mysql", "postgres://h/d", "postgresql://ada:secret@h/d?nonsense=1", "postgresql:///d"],
+)
+def test_a_store_that_is_none_is_refused_without_its_password(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_config(["--store", store], {})
+    told = capsys.readouterr().err
+    assert "a store is sqlite, postgres or postgresql://USER:PASSWORD@HOST/DATABASE" in told
+    assert "secret" not in told

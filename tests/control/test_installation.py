@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import shutil
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from api.installation import DirectoryInUse, InstallationError, SecretsUnusable, installation
+from api.installation import (
+    DirectoryInUse,
+    InstallationError,
+    Part,
+    Secrets,
+    SecretsUnusable,
+    installation,
+)
 
 
 def test_secrets_are_made_once_and_are_nobody_elses_business(tmp_path: Path) -> None:
@@ -67,3 +76,15 @@ def test_a_path_that_can_be_no_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InstallationError, match="file"):
         installation(tmp_path / "file").__enter__()
+
+
+def test_parts_that_start_at_once_have_the_same_secrets(tmp_path: Path) -> None:
+    def secrets_of(part: Part) -> Secrets:
+        with installation(tmp_path / "data", part) as held:
+            return held.secrets
+
+    for _ in range(20):
+        shutil.rmtree(tmp_path / "data", ignore_errors=True)
+        with ThreadPoolExecutor(2) as threads:
+            cell, front = threads.map(secrets_of, (Part.CELL, Part.FRONT))
+        assert cell == front

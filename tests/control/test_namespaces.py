@@ -77,7 +77,7 @@ async def test_a_repeated_creation_is_one_operation(site: Site) -> None:
         ({"name": "orders", "apiKeyAuth": {"enabled": False}}, "api_key_auth"),
         ({"name": "orders", "searchAttributes": {"a b": 2}}, "search_attributes"),
         ({"name": "orders", "searchAttributes": {"a": 0}}, "search_attributes"),
-        ({"name": "orders", "mtlsAuth": {"enabled": True}}, "mtls_auth: is not offered"),
+        ({"name": "orders", "mtlsAuth": {"enabled": True}}, "accepted_client_ca: is empty"),
         ({"name": "orders", "connectivityRuleIds": ["x"]}, "connectivity_rule_ids: is not offered"),
     ],
 )
@@ -99,6 +99,14 @@ async def test_another_accounts_namespace_reads_as_one_that_is_missing(site: Sit
         answers = [await bob.call(verb, f"{PATH}/{each}", **query) for each in (name, missing)]
         assert [answer.status_code for answer in answers] == [404, 404]
         assert answers[0].text.replace(name, missing) == answers[1].text
+
+
+@pytest.mark.parametrize(
+    "path", ["/cloud/namespaces/a%00.b", "/cloud/api-keys/%00", "/cloud/operations/%00"]
+)
+async def test_a_name_that_no_database_can_hold_is_refused(site: Site, path: str) -> None:
+    answer = await (await site.owner()).call("GET", path)
+    assert (answer.status_code, "NUL" in answer.json()["message"]) == (400, True)
 
 
 async def test_lists_come_in_pages(site: Site) -> None:

@@ -60,14 +60,20 @@ class Product:
     """
 
     def __init__(
-        self, preloaded: Preloaded, data: Path, *arguments: str, log: Path | None = None
+        self,
+        preloaded: Preloaded,
+        data: Path,
+        *arguments: str,
+        log: Path | None = None,
+        verb: str = "up",
     ) -> None:
         self.data = data
         self.log = log or data.with_name(f"{data.name}.log")
         self.answering = asyncio.Event()
         self.kill_count = 0
         self._preloaded = preloaded
-        self._arguments = arguments
+        self.arguments = arguments
+        self._verb = verb
         self._port = free_port()
         self._process = 0
         self._pid = 0
@@ -88,8 +94,8 @@ class Product:
     def launch(self) -> None:
         """Start a server and do not wait for it."""
         assert not self._process, "the server runs already"
-        arguments = ("up", "--quiet", "--data", str(self.data), "--port", str(self._port))
-        self._pid = self._preloaded.start(self.log, *arguments, *self._arguments)
+        arguments = (self._verb, "--quiet", "--data", str(self.data), "--port", str(self._port))
+        self._pid = self._preloaded.start(self.log, *arguments, *self.arguments)
         self._process = os.pidfd_open(self._pid)
 
     async def ready(self) -> None:

@@ -122,6 +122,20 @@ async def new_namespace(stock: Stock) -> Sample:
     return Sample({"namespace": name}, query=query)
 
 
+async def trusting_namespace(stock: Stock) -> Sample:
+    return Sample(query={"namespace": stock.access.namespace})
+
+
+async def lost_certificate(stock: Stock) -> Sample:
+    return Sample(body={"namespace": stock.access.namespace, "fingerprint": "ab" * 32})
+
+
+async def denied_certificate(stock: Stock) -> Sample:
+    lost = {"namespace": stock.access.namespace, "fingerprint": "cd" * 32}
+    await stock.access.owner.post("/api/v1/denied-certificates", lost)
+    return Sample({"fingerprint": lost["fingerprint"]}, query={"namespace": stock.access.namespace})
+
+
 async def known_user(stock: Stock) -> Sample:
     return Sample({"user_id": stock.known["user_id"]})
 
@@ -224,6 +238,9 @@ OTHER_SAMPLES: dict[str, Make] = {
     "create_scoped_key_api_v1_api_keys_post": of(
         Sample(body={"name": "walked", "account_permission": "read"})
     ),
+    "get_client_certificates_api_v1_client_certificates_get": trusting_namespace,
+    "deny_certificate_api_v1_denied_certificates_post": lost_certificate,
+    "allow_certificate_api_v1_denied_certificates__fingerprint__delete": denied_certificate,
     "cost_api_v1_usage_cost_get": of(Sample()),
     "series_api_v1_usage_series_get": of(Sample(query={"from": "490896", "to": "490920"})),
     "usage_api_v1_usage_get": own_usage,
@@ -238,7 +255,13 @@ WITH_A_WORKER = {"WorkflowService_QueryWorkflow", "WorkflowService_RespondQueryT
 
 
 FOREIGN_NAMES = ("{namespace}", "{user_id}", "{key_id}", "{async_operation_id}")
-NAMED_ELSEWHERE = ("WorkflowService_ScanWorkflowExecutions", "usage_api_v1_usage_get")
+NAMED_ELSEWHERE = (
+    "WorkflowService_ScanWorkflowExecutions",
+    "usage_api_v1_usage_get",
+    "get_client_certificates_api_v1_client_certificates_get",
+    "deny_certificate_api_v1_denied_certificates_post",
+    "allow_certificate_api_v1_denied_certificates__fingerprint__delete",
+)
 """These name a namespace in the body or in the query."""
 
 SESSIONS = ("sign_up", "log_in", "log_out", "current_session")

@@ -35,7 +35,7 @@ def run(door: Door, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     async def connect(address: str, **options: Any) -> Client:
         assert address == "cloud.example:443"
-        assert options == {"namespace": "shop.a1", "api_key": "key-1"}
+        assert options == {"namespace": "shop.a1", "api_key": "key-1", "tls": True}
         return door.client()
 
     monkeypatch.setattr(Client, "connect", connect)

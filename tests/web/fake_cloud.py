@@ -62,6 +62,10 @@ class FakeCloud:
                 Route(
                     "/cloud/namespaces/{namespace}", self.guarded(self.written), methods=["DELETE"]
                 ),
+                Route(
+                    "/cloud/namespaces/{namespace}", self.guarded(self.written), methods=["POST"]
+                ),
+                Route("/api/v1/client-certificates", self.guarded(self.certificates)),
                 Route("/cloud/operations/{id}", self.guarded(self.operation)),
                 Route("/cloud/api-keys", self.guarded(self.list_keys)),
                 Route("/api/v1/api-keys", self.guarded(self.create_key), methods=["POST"]),
@@ -108,6 +112,20 @@ class FakeCloud:
         if path.endswith("/terminate") or path.endswith("/cancel"):
             assert "runId" in body["workflowExecution"]
         return {}
+
+    async def certificates(self, request: Request) -> Any:
+        name = request.query_params["namespace"]
+        day = datetime(2026, 1, 1, tzinfo=UTC)
+        known = {"subject": "CN=Acme root", "issuer": "CN=Acme root", "fingerprint": "ab" * 32}
+        authority = {**known, "starts_at": day.isoformat(), "expires_at": day.isoformat()}
+        return {
+            "namespace": name,
+            "host": f"{name}.localhost",
+            "is_served": False,
+            "is_enabled": True,
+            "authorities": [authority],
+            "denied": [{"fingerprint": "cd" * 32, "denied_at": day.isoformat()}],
+        }
 
     async def list_namespaces(self, request: Request) -> Any:
         return {"namespaces": [self.namespace(name) for name in self.namespaces]}
@@ -211,14 +229,17 @@ class FakeCloud:
             events = greeting_history(is_closed=not known[name].endswith("RUNNING"))
         if "historyEventFilterType" in request.query_params:
             return history_json(events[-1:])
+        return self.page_of(events, request)
+
+    async def read_history_reverse(self, request: Request) -> Any:
+        return self.page_of((self.history or [])[::-1], request)
+
+    def page_of(self, events: list[HistoryEvent], request: Request) -> Any:
         self.page_tokens.append(request.query_params.get("nextPageToken", ""))
         start = int(self.page_tokens[-1] or 0)
         end = start + self.events_per_page
         token = str(end) if end < len(events) else ""
         return {**history_json(events[start:end]), "nextPageToken": token}
-
-    async def read_history_reverse(self, request: Request) -> Any:
-        return history_json((self.history or [])[::-1])
 
     async def usage_series(self, request: Request) -> Any:
         first, last = (int(request.query_params[name]) for name in ("from", "to"))

@@ -19,7 +19,7 @@ from tests.web.fake_cloud import (
     populated,
     totals,
 )
-from tests.web.histories import RUN_ID, execution
+from tests.web.histories import RUN_ID, event, execution
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="Chromium is not installed")
 
@@ -195,6 +195,17 @@ def test_a_bar_of_the_timeline_opens_its_step(page: Page, url: str) -> None:
     expect(page.locator("#step-5 > summary")).to_be_focused()
 
 
+def test_the_latest_event_of_a_long_history_is_reached_by_keyboard(
+    page: Page, url: str, cloud: FakeCloud
+) -> None:
+    cloud.history = [event(n, "WORKFLOW_EXECUTION_SIGNALED", n) for n in range(1, 1_101)]
+    page.goto(url + RUNNING)
+    page.get_by_role("link", name="Latest", exact=True).press("Enter")
+    expect(page.locator("#step-1100")).to_be_in_viewport()
+    page.get_by_role("link", name="First", exact=True).press("Enter")
+    expect(page.locator("#step-1")).to_be_in_viewport()
+
+
 def test_a_theme_that_was_chosen_stays(page: Page, url: str) -> None:
     page.goto(f"{url}/namespaces")
     page.get_by_role("button", name="Change between light and dark").click()
@@ -240,7 +251,15 @@ def test_every_page_fits_its_window(
         page.goto(f"{address}/")
         widths = {"/": page.evaluate("document.documentElement.scrollWidth")}
         context.add_cookies([{"name": name, "value": value, "url": address}])
-        for path in ("/namespaces", HOME, f"{HOME}/keys", f"{HOME}/workflows", RUNNING, "/usage"):
+        for path in (
+            "/namespaces",
+            HOME,
+            f"{HOME}/keys",
+            f"{HOME}/certificates",
+            f"{HOME}/workflows",
+            RUNNING,
+            "/usage",
+        ):
             page.goto(address + path)
             widths[path] = page.evaluate("document.documentElement.scrollWidth")
     context.close()

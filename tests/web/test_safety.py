@@ -22,6 +22,7 @@ PRIVATE = (
     "/namespaces",
     HOME,
     f"{HOME}/keys",
+    f"{HOME}/certificates",
     f"{HOME}/workflows",
     f"{HOME}/workflows/order-1042/{RUN_ID}",
     f"{HOME}/workflows/order-1041/{RUN_ID}?history=full",

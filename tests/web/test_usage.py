@@ -51,6 +51,23 @@ async def test_each_namespace_has_a_row_with_a_count_for_each_action(user: Visit
     ]
 
 
+async def test_a_deleted_namespace_has_a_row_of_its_own_that_says_so(user: Visitor) -> None:
+    deleted = f"{NAMESPACE} (deleted 2026-11-07)"
+    cells = [
+        cell("start_workflow", 20, "0.0010"),
+        cell("start_workflow", 3, "0.00015", deleted),
+    ]
+    user.cloud.cost = {
+        **sample_cost(datetime(2026, 11, 20, 9, 30, tzinfo=UTC)),
+        "by_namespace_and_action": cells,
+        "by_namespace": totals(cells, "namespace_id", "namespace"),
+    }
+    page = await user.page("/usage?month=2026-11")
+    rows = [row.text for row in page.one("div", _class="matrix").all("tr")]
+    assert rows[1].startswith(f"{wrapping(NAMESPACE)} $0.0010")
+    assert rows[2].startswith(f"{wrapping(NAMESPACE)} (deleted 2026-11-07) $0.00015")
+
+
 def wrapping(name: str) -> str:
     """A name that may go on in a second line before its account."""
     return name.replace(".", " .")

@@ -191,6 +191,48 @@ async def test_a_long_history_is_shown_page_by_page(user: Visitor) -> None:
     assert "Input It is on the first page of the history." in second.text
     assert len(second.all("span", _class="entry-title")) == 188
     assert not second.all("a", rel="next")
+    assert not second.all("a", rel="last")
+    again = await user.page(second.one("a", rel="first").attributes["href"])
+    assert "events 1 to 512 of" in again.text
+
+
+async def test_a_long_history_is_read_from_its_end(user: Visitor) -> None:
+    user.cloud.history = [event(n, "WORKFLOW_EXECUTION_SIGNALED", n) for n in range(1, 1201)]
+    user.cloud.events_per_page = 256
+    first = await user.page(f"{CLOSED}?history=full")
+    assert not first.all("a", rel="first")
+    latest = await user.page(first.one("a", rel="last").attributes["href"])
+    assert "events 689 to 1 200 of" in latest.text
+    numbers = [each.text for each in latest.all("span", _class="entry-id num")]
+    assert (numbers[0], numbers[-1], len(numbers)) == ("689", "1200", 512)
+    assert not latest.all("a", rel="last")
+    middle = await user.page(latest.one("a", rel="prev").attributes["href"])
+    assert "events 177 to 688 of" in middle.text
+    assert middle.all("a", rel="last")
+    beginning = await user.page(middle.one("a", rel="prev").attributes["href"])
+    assert "events 1 to 176 of" in beginning.text
+    assert not beginning.all("a", rel="prev")
+    assert not beginning.all("a", rel="first")
+
+
+async def test_a_short_history_has_no_pages(user: Visitor) -> None:
+    page = await user.page(CLOSED)
+    assert not page.all("nav", **{"aria-label": "Ends of history"})
+    assert not page.all("nav", **{"aria-label": "Pages of history"})
+
+
+async def test_the_latest_events_of_a_running_workflow_are_followed(user: Visitor) -> None:
+    user.cloud.history = [event(n, "WORKFLOW_EXECUTION_SIGNALED", n) for n in range(1, 601)]
+    page = await user.page(f"{RUNNING}?end=latest")
+    assert "end=latest" in page.one(id="live").attributes["hx-get"]
+    steps, every = (
+        each.attributes["href"] for each in page.one("nav", **{"aria-label": "Detail"}).all("a")
+    )
+    assert steps.endswith("?end=latest#history")
+    assert "history=full" in every
+    assert "end=latest" in every
+    before = await user.page(f"{RUNNING}?before=100")
+    assert "hx-get" not in before.one(id="live").attributes
 
 
 async def test_a_running_workflow_is_asked_for_again_until_something_happened(

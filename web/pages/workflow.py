@@ -36,6 +36,27 @@ ACTIONS = {"signal": "signaled", "cancel": "canceled", "terminate": "terminated"
 """What a form of the page does, and the notice that follows."""
 
 
+PLACES = ("end", "before", "after")
+"""What an address says of the part of a history that it shows; nothing is the first page."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Events in their order, and the tokens of those before and behind them.
+
+    A page is read forwards or backwards, and goes on in that direction alone.
+    """
+
+    events: list[Event]
+    earlier: str = ""
+    later: str = ""
+    is_last: bool = False
+
+    @property
+    def is_first(self) -> bool:
+        return not self.events or self.events[0].id == "1"
+
+
 @dataclass(frozen=True, slots=True)
 class PendingActivity:
     id: str
@@ -129,14 +150,13 @@ async def _page(visit: Visit, *, problem: Refused | None = None) -> Response:
     if visit.query("known") == version:
         # The page asks again and again while it is open; nothing has happened since.
         return Response(status_code=204)
-    after = visit.query("after")
-    (events, next_events), closing, task = await asyncio.gather(
-        _events(visit.cloud, f"{path}/history", execution, after),
+    history, closing, task = await asyncio.gather(
+        _history(visit, path, execution),
         _closing_event(visit, path, run, row),
         _pending_task(visit.cloud, f"{path}/history-reverse", execution, stuck),
     )
-    steps = steps_of(events)
-    started = find(events, "WORKFLOW_EXECUTION_STARTED")
+    steps = steps_of(history.events)
+    started = find(history.events, "WORKFLOW_EXECUTION_STARTED")
     return visit.page(
         "workflow.html",
         status=problem.status if problem else 200,
@@ -148,29 +168,39 @@ async def _page(visit: Visit, *, problem: Refused | None = None) -> Response:
         info=described["workflowExecutionInfo"],
         input=payload_views(started.attributes.get("input")) if started else [],
         ending=_ending(closing),
-        events=events,
+        history=history,
         steps=[step for step in steps if not is_noise(step)],
         is_full=visit.query("history") == "full",
-        after=after,
-        next_events=next_events,
+        place={name: visit.query(name) for name in PLACES if visit.query(name)},
         task=task,
         pending=[_pending(each) for each in described.get("pendingActivities") or []],
         timeline=timeline(steps, started_at=row.started_at, ended_at=row.ended_at),
     )
 
 
+async def _history(visit: Visit, path: str, execution: Mapping[str, str | int]) -> HistoryPage:
+    before = visit.query("before")
+    if before or visit.query("end") == "latest":
+        path = f"{path}/history-reverse"
+        events, earlier = await _events(visit.cloud, path, execution, before)
+        return HistoryPage(events[::-1], earlier=earlier, is_last=not before)
+    after = visit.query("after")
+    events, later = await _events(visit.cloud, f"{path}/history", execution, after)
+    return HistoryPage(events, later=later, is_last=not later)
+
+
 async def _events(
-    cloud: Cloud, path: str, execution: Mapping[str, str | int], after: str
+    cloud: Cloud, path: str, execution: Mapping[str, str | int], token: str
 ) -> tuple[list[Event], str]:
-    """Events from behind `after`, and the token of those that follow them."""
+    """Events as the path tells them from `token` on, and the token of those that follow."""
     events: list[Event] = []
     while True:
-        query = {**execution, "nextPageToken": after} if after else execution
+        query = {**execution, "nextPageToken": token} if token else execution
         answer = await cloud.get(path, **query)
         events += read_events(answer)
-        after = str(answer.get("nextPageToken", ""))
-        if not after or len(events) >= EVENTS_PER_PAGE:
-            return events, after
+        token = str(answer.get("nextPageToken", ""))
+        if not token or len(events) >= EVENTS_PER_PAGE:
+            return events, token
 
 
 def _stuck_task(described: Answer) -> Answer:

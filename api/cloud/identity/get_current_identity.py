@@ -18,8 +18,12 @@ from tenancy.users import principals_of
 async def get_current_identity(
     services: Services, request: GetCurrentIdentityRequest, caller: Principal
 ) -> GetCurrentIdentityResponse:
-    """Who calls. A key without access to the account learns the ids and nothing else."""
-    assert caller.user_id is not None, "callers at the door are users or act for one"
+    """Who calls. A key without access to the account learns the ids and nothing else.
+
+    Nobody is told to a client certificate: it is neither a user's nor a service account's.
+    """
+    if caller.user_id is None:
+        return GetCurrentIdentityResponse()
     is_key = caller.kind is PrincipalKind.API_KEY
     if not permits(caller, Access.ACCOUNT_READ, None):
         return GetCurrentIdentityResponse(

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
-from temporalio.api.cloud.namespace.v1 import ApiKeyAuthSpec, LifecycleSpec, NamespaceSpec
+from temporalio.api.cloud.namespace.v1 import (
+    ApiKeyAuthSpec,
+    CertificateFilterSpec,
+    LifecycleSpec,
+    MtlsAuthSpec,
+    NamespaceSpec,
+)
 
 from api.cloud.fields import not_offered
 from api.cloud.region.regions import REGION_ID
-from tenancy import InvalidField, Namespace, NamespaceSettings, SearchAttributeType
+from tenancy import (
+    CertificateFilter,
+    CertificateTrust,
+    InvalidField,
+    Namespace,
+    NamespaceSettings,
+    SearchAttributeType,
+)
+from tenancy.certificate_upload import pem_of
+from tenancy.certificates import NO_TRUST
 
 UNOFFERED = (
-    "mtls_auth",
     "codec_server",
     "high_availability",
     "connectivity_rule_ids",
@@ -43,7 +58,9 @@ def settings_of(spec: NamespaceSpec) -> NamespaceSettings:
         raise InvalidField("spec.regions", f"must be {REGION_ID!r}", "leave it out")
     if spec.HasField("api_key_auth") and not spec.api_key_auth.enabled:
         raise InvalidField(
-            "spec.api_key_auth.enabled", "must be true: nothing else opens it", "leave it out"
+            "spec.api_key_auth.enabled",
+            "must be true: certificates are accepted beside API keys",
+            "leave it out",
         )
     if spec.custom_search_attributes:
         raise InvalidField(
@@ -53,6 +70,7 @@ def settings_of(spec: NamespaceSpec) -> NamespaceSettings:
         spec.retention_days,
         {name: _type_of(name, number) for name, number in spec.search_attributes.items()},
         spec.lifecycle.enable_delete_protection,
+        _trust_of(spec.mtls_auth),
     )
 
 
@@ -62,9 +80,39 @@ def spec_message(namespace: Namespace) -> NamespaceSpec:
         name=namespace.name,
         regions=[REGION_ID],
         retention_days=settings.retention_days,
+        mtls_auth=_mtls_message(settings.certificates),
         api_key_auth=ApiKeyAuthSpec(enabled=True),
         search_attributes={name: TYPES[type] for name, type in settings.search_attributes.items()},
         lifecycle=LifecycleSpec(enable_delete_protection=settings.is_delete_protected),
+    )
+
+
+def _trust_of(spec: MtlsAuthSpec) -> CertificateTrust:
+    if spec.accepted_client_ca_deprecated:
+        raise InvalidField(
+            "spec.mtls_auth.accepted_client_ca_deprecated",
+            "is no longer read",
+            "use spec.mtls_auth.accepted_client_ca",
+        )
+    filters = (
+        CertificateFilter(
+            each.common_name,
+            each.organization,
+            each.organizational_unit,
+            each.subject_alternative_name,
+        )
+        for each in spec.certificate_filters
+    )
+    return CertificateTrust(spec.enabled, pem_of(spec.accepted_client_ca), tuple(filters))
+
+
+def _mtls_message(trust: CertificateTrust) -> MtlsAuthSpec | None:
+    if trust == NO_TRUST:
+        return None
+    return MtlsAuthSpec(
+        accepted_client_ca=trust.authorities.encode(),
+        certificate_filters=[CertificateFilterSpec(**asdict(each)) for each in trust.filters],
+        enabled=trust.is_enabled,
     )
 
 

@@ -33,18 +33,13 @@ async def get_usage(
     now = services.now()
     start, end = _days(request, now)
     async with services.database.reading() as session:
-        points = await queries.usage_series(
-            session,
-            caller.account_id,
-            hour_of(start),
-            hour_of(end),
-            queries.GroupBy.NAMESPACE,
+        told = await queries.actions_by_day(
+            session, caller.account_id, hour_of(start), hour_of(end)
         )
-        names = await services.control.namespaces.names(session, caller)
+        names = await services.control.namespaces.names(session, caller, with_deleted=True)
     days: dict[int, Counter[str]] = {}
-    for point in points:
-        counts = days.setdefault(point.hour // HOURS_PER_DAY, Counter())
-        counts[names.get(point.key, point.key)] += point.actions
+    for (day, namespace_id), actions in told.items():
+        days.setdefault(day, Counter())[names.get(namespace_id, namespace_id)] += actions
     summaries = [_summary(day, counts, now) for day, counts in days.items()]
     shown, next_page_token = page(
         summaries,

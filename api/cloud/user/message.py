@@ -32,7 +32,10 @@ PERMISSIONS = {
 
 
 def user_message(user: User, principal: Principal, names: Mapping[str, str]) -> UserMessage:
-    """`principal` is what the user may do now; `names` are namespaces' full names by id."""
+    """`principal` is what the user may do now; `names` are namespaces' full names by id.
+
+    Grants in deleted namespaces stand and give nothing, so they are not told.
+    """
     return UserMessage(
         id=user.id,
         spec=UserSpec(
@@ -42,7 +45,7 @@ def user_message(user: User, principal: Principal, names: Mapping[str, str]) -> 
                 namespace_accesses={
                     names[namespace_id]: NamespaceAccess(permission=PERMISSIONS[permission])
                     for namespace_id, permission in principal.grants.items()
-                    if permission in PERMISSIONS
+                    if permission in PERMISSIONS and namespace_id in names
                 },
             ),
         ),

@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from perdure import activity, workflow
     from perdure.client import Client
+    from perdure.tls import TLSConfig
     from perdure.worker import Worker
 
-__all__ = ["Client", "Worker", "__version__", "activity", "workflow"]
+__all__ = ["Client", "TLSConfig", "Worker", "__version__", "activity", "workflow"]
 
 __version__ = "0.1.0"
 
-_MODULES = {"activity": "", "workflow": "", "Client": "client", "Worker": "worker"}
+_MODULES = {
+    "activity": "",
+    "workflow": "",
+    "Client": "client",
+    "TLSConfig": "tls",
+    "Worker": "worker",
+}
 
 
 def __getattr__(name: str) -> Any:

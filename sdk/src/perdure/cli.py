@@ -7,10 +7,12 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from perdure.commands import dev, namespace, recount, workflow
 from perdure.exceptions import PerdureError, RPCError, RPCStatusCode
+from perdure.tls import TLSConfig
 
 RETRY_SECONDS_MAX = 3.0
 EXIT_FAILED = 1
@@ -64,6 +66,7 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         shared.add_argument(
             f"--{name}", default=environment.get(variable, default), help=f"{text} [{variable}]"
         )
+    _add_tls(shared, environment)
     root = argparse.ArgumentParser(prog="perdure", description="Durable execution from a shell.")
     nouns = root.add_subparsers(dest="noun", required=True, metavar="COMMAND")
     for module, name, text in (
@@ -77,11 +80,47 @@ def parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     return root
 
 
+def _tls(arguments: argparse.Namespace) -> TLSConfig | bool:
+    if not any(getattr(arguments, f"tls_{name}") for name in ("ca", "cert", "key", "domain")):
+        return True
+    try:
+        return TLSConfig(
+            server_root_ca_cert=arguments.tls_ca,
+            domain=arguments.tls_domain or None,
+            client_cert=arguments.tls_cert,
+            client_private_key=arguments.tls_key,
+        )
+    except ValueError as error:
+        raise PerdureError(str(error)) from error
+
+
+def _content(path: str) -> bytes | None:
+    try:
+        return Path(path).read_bytes() if path else None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from error
+
+
+def _add_tls(shared: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    for name, read, text in (
+        ("tls-ca", _content, "file with the CA of the server, in PEM"),
+        ("tls-cert", _content, "file with a client certificate and its intermediates, in PEM"),
+        ("tls-key", _content, "file with its key, in PEM"),
+        ("tls-domain", str, "name of the server where the address has another"),
+    ):
+        variable = f"PERDURE_{name.upper().replace('-', '_')}"
+        default = environment.get(variable, "")
+        shared.add_argument(f"--{name}", type=read, default=default, help=f"{text} [{variable}]")
+
+
 async def _run(arguments: argparse.Namespace) -> int:
     from perdure.client import Client
 
     client = await Client.connect(
-        arguments.address, namespace=arguments.namespace, api_key=arguments.api_key or None
+        arguments.address,
+        namespace=arguments.namespace,
+        api_key=arguments.api_key or None,
+        tls=_tls(arguments),
     )
     # Somebody is waiting at the other end of the keyboard.
     client.transport.retry_seconds = RETRY_SECONDS_MAX

@@ -26,6 +26,7 @@ from perdure.handle import WorkflowHandle
 from perdure.policies import RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from perdure.protojson import Message, pruned, set_duration
 from perdure.telemetry import Telemetry
+from perdure.tls import TLSConfig
 from perdure.transport import NamespaceCalls, Transport
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ class Client:
         api_key: str | None = None,
         data_converter: DataConverter | None = None,
         identity: str | None = None,
-        tls: ssl.SSLContext | bool = True,
+        tls: TLSConfig | ssl.SSLContext | bool = True,
         telemetry: Telemetry | None = None,
     ) -> Client:
         """A client of ``host:port`` or a URL; the first call opens the first connection.
 
-        ``tls`` may be a context with a client certificate; a URL with ``http://`` uses none.
+        ``tls`` has the client certificate, if there is one; a URL with ``http://`` uses none.
         ``telemetry`` is also that of the workers made with this client.
         """
         return Client(

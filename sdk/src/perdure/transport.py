@@ -14,6 +14,7 @@ from perdure import __version__
 from perdure.exceptions import RPCError, RPCStatusCode
 from perdure.protojson import Message
 from perdure.telemetry import Telemetry
+from perdure.tls import TLSConfig, refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -69,12 +70,12 @@ def backoff_seconds() -> Iterator[float]:
         seconds = min(seconds * BACKOFF_COEFFICIENT, BACKOFF_SECONDS_MAX)
 
 
-def base_url(address: str) -> str:
+def base_url(address: str, *, is_secured: bool = False) -> str:
     """The URL of an address; ``host:port`` alone means https, except on this machine."""
     if "://" in address:
         return address.rstrip("/")
     host = urlsplit(f"//{address}").hostname or ""
-    return f"{'http' if _is_loopback(host) else 'https'}://{address}"
+    return f"{'http' if _is_loopback(host) and not is_secured else 'https'}://{address}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -101,7 +102,7 @@ class Transport:
         address: str,
         *,
         api_key: str | None = None,
-        tls: ssl.SSLContext | bool = True,
+        tls: TLSConfig | ssl.SSLContext | bool = True,
         retry_seconds: float = RETRY_SECONDS_MAX,
         http_transport: httpx.AsyncBaseTransport | None = None,
         sleep: Sleep = asyncio.sleep,
@@ -111,9 +112,14 @@ class Transport:
         self.api_key = api_key
         self.retry_seconds = retry_seconds
         self.sleep = sleep
+        domain = tls.domain if isinstance(tls, TLSConfig) else None
+        # Servers close such connections without a word; a restart looks the same, so it is a hint.
+        has_certificate = isinstance(tls, TLSConfig) and tls.client_cert is not None
+        self._hint = "; it may not trust the client certificate" if has_certificate else ""
+        self._extensions = {} if domain is None else {"sni_hostname": domain}
         self._http = httpx.AsyncClient(
-            base_url=base_url(address),
-            verify=tls,
+            base_url=base_url(address, is_secured=not isinstance(tls, bool)),
+            verify=tls.context() if isinstance(tls, TLSConfig) else tls,
             transport=http_transport,
             # Each long poll holds a connection, so a limit would make other calls wait for polls.
             limits=httpx.Limits(
@@ -124,6 +130,7 @@ class Transport:
                 "content-type": _CONTENT_TYPE,
                 "client-name": "perdure-python",
                 "client-version": __version__,
+                **({} if domain is None else {"host": domain}),
             },
         )
 
@@ -182,6 +189,7 @@ class Transport:
                 timeout=httpx.Timeout(
                     timeout_seconds + READ_MARGIN_SECONDS, connect=CONNECT_SECONDS_MAX
                 ),
+                extensions=self._extensions,
             )
         except httpx.ReadTimeout as error:
             raise RPCError(
@@ -189,8 +197,13 @@ class Transport:
                 RPCStatusCode.DEADLINE_EXCEEDED,
             ) from error
         except httpx.TransportError as error:
+            if reason := refusal(error):
+                raise RPCError(
+                    f"{self._http.base_url}: {reason}", RPCStatusCode.UNAUTHENTICATED
+                ) from error
+            reason = str(error) or type(error).__name__
             raise RPCError(
-                f"{self._http.base_url} cannot be reached: {str(error) or type(error).__name__}",
+                f"{self._http.base_url} cannot be reached: {reason}{self._hint}",
                 RPCStatusCode.UNAVAILABLE,
             ) from error
         try:

@@ -1,0 +1,94 @@
+"""Where an installation keeps its runs and its control plane, chosen once at its first start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from api.cells import SHARD_COUNT
+from api.installation import Installation, InstallationError, sync_folder
+from api.local_postgres import kept_running
+from engine.errors import StoreUnavailable
+from engine.persistence.postgres import PostgresStore
+from engine.persistence.protocols import Store
+from engine.persistence.sqlite import SqliteStore
+
+SQLITE = "sqlite"
+POSTGRES = "postgres"
+SERVER = "postgresql://"
+"""A server of somebody's; its URL is given at each start and never written down."""
+
+
+class AnotherStore(InstallationError):
+    def __init__(self, held: Installation, kept: str) -> None:
+        super().__init__(
+            f"the data of {held.data} is in the store {kept!r}:"
+            f" start with --store {kept}, or choose another directory with --data"
+        )
+        self.kept = kept
+
+
+@contextmanager
+def postgres_of(
+    held: Installation, choice: str | None, running: str | None = None
+) -> Iterator[str | None]:
+    """The URL of its PostgreSQL, None if it has SQLite; as choice None is what it has.
+
+    `running` is the URL of the server that would be started, if it is running already.
+    """
+    choice = _remembered(held, choice)
+    if choice == SQLITE:
+        # What was copied of it before is from now on not what it holds.
+        if held.moving_path.exists():
+            held.moving_path.unlink(missing_ok=True)
+            sync_folder(held.data)
+        yield None
+    elif choice != POSTGRES:
+        yield choice
+    elif running is not None:
+        yield running
+    else:
+        with kept_running(held.data / "postgres") as url:
+            yield url
+
+
+def cell_store(held: Installation, postgres: str | None) -> Store:
+    """The store of its cell, not yet open."""
+    if postgres is None:
+        return SqliteStore(held.cell_path)
+    return PostgresStore(postgres, installation=held.cell_id)
+
+
+async def check_database(held: Installation, postgres: str) -> None:
+    """For who uses the database without its cell: raises StoreError if another one's cell is there.
+
+    A database that cannot be reached is as it was left.
+    """
+    store = cell_store(held, postgres)
+    try:
+        with suppress(StoreUnavailable):
+            await store.open(SHARD_COUNT)
+    finally:
+        await store.close()
+
+
+def kept_store(held: Installation) -> str | None:
+    """The kind of store that has the installation's data; None where there is none yet."""
+    note = held.store_path
+    return note.read_text() if note.exists() else SQLITE if held.cell_path.exists() else None
+
+
+def _remembered(held: Installation, choice: str | None) -> str:
+    kept = kept_store(held)
+    choice = choice or kept or SQLITE
+    kind = kind_of(choice)
+    if kept is None:
+        held.store_path.write_text(kind)
+    elif kept != kind or choice == SERVER:
+        raise AnotherStore(held, f"{kept}…" if kept == SERVER else kept)
+    return choice
+
+
+def kind_of(choice: str) -> str:
+    """What may be written down of a choice."""
+    return choice if choice in (SQLITE, POSTGRES) else SERVER

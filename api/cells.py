@@ -1,0 +1,89 @@
+"""A cell as the rest of the cloud sees it, in this process or in another one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import msgspec
+
+from api.complete_tasks import offering_complete_tasks
+from api.dispatch import CellRpc
+from api.installation import Installation
+from api.telemetry import Telemetry
+from engine.env.system import SystemEnv
+from engine.errors import Unavailable
+from engine.node import Node, NodeConfig
+from engine.persistence.protocols import Store
+
+CELL = "cell-1"
+NODE = "node-1"
+"""The name outlives restarts, so that a node takes its own shards back at once."""
+
+SHARD_COUNT = 16
+
+
+class CellHealth(msgspec.Struct, array_like=True, frozen=True):
+    """Whether the cell answers calls; if not, or not all, `problem` says why."""
+
+    is_ready: bool
+    problem: str = ""
+
+
+class Cell(Protocol):
+    """`health` is known without asking: it costs nothing and cannot hang."""
+
+    @property
+    def health(self) -> CellHealth:
+        """How the cell was when it was heard of last."""
+
+    @property
+    def call(self) -> CellRpc:
+        """Answers an RPC with its serialized response, or raises EngineError."""
+
+
+class LonePeer:
+    """The way between the nodes of a cell that has one."""
+
+    def __init__(self) -> None:
+        self.node: Node | None = None
+
+    async def call(self, node: str, method: str, payload: bytes) -> bytes:
+        if self.node is None or node != NODE:
+            raise Unavailable(node=node)
+        return await self.node.serve(method, payload)
+
+
+class LocalCell:
+    """A cell of one node in this process."""
+
+    def __init__(self, node: Node, telemetry: Telemetry | None) -> None:
+        self._node = node
+        call = node.call if telemetry is None else telemetry.cell(node.call)
+        self.call = offering_complete_tasks(call)
+
+    @property
+    def health(self) -> CellHealth:
+        error = self._node.store_error
+        if error is not None:
+            return CellHealth(False, f"the store cannot be written: {error}")
+        is_ready = self._node.is_ready
+        return CellHealth(is_ready, "" if is_ready else "shards are being taken over")
+
+
+@asynccontextmanager
+async def open_cell(
+    installation: Installation, store: Store, telemetry: Telemetry | None = None
+) -> AsyncIterator[LocalCell]:
+    """The node started, and stopped again. Raises StoreError."""
+    secrets = installation.secrets
+    config = NodeConfig(SHARD_COUNT, secrets.sealing_keys, secrets.sealing_key_active)
+    peer = LonePeer()
+    traced = store if telemetry is None else telemetry.store(store)
+    peer.node = node = Node(NODE, SystemEnv(), traced, peer, config)
+    try:
+        await node.start()
+        yield LocalCell(node, telemetry)
+    finally:
+        await node.stop()

@@ -1,0 +1,1 @@
+"""What runs as a process: the whole cloud, its cell, all but the cell, and who watches these."""

