@@ -24,7 +24,7 @@ from tests.product.test_kills import (
 )
 
 KILLS_OF_EACH = 3
-SEEDS_OF_CI = range(2, 12)
+SEEDS_OF_CI = range(2, 7)
 RUN_SECONDS_MAX = 240
 DEAD_SECONDS_MAX = 10
 
