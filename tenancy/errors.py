@@ -91,7 +91,7 @@ class UnauthenticatedReason(StrEnum):
     BAD_CREDENTIALS = "the e-mail or the password is wrong"
     NO_SESSION = "the session has ended; log in again"
     UNTRUSTED_CERTIFICATE = (
-        "the client certificate has expired, is not for clients, or leads to no CA of this"
+        "the client certificate has expired, is not X.509 v3 for clients, or leads to no CA of this"
         " namespace; present one that a CA of the namespace issued, with its intermediates"
     )
     UNWANTED_CERTIFICATE = (
