@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from api.installation import installation
 from tests.product.server import Preloaded, Product
 
 WAIT_SECONDS_MAX = 60
@@ -93,11 +94,20 @@ async def test_one_installation_is_not_run_twice(preloaded: Preloaded, tmp_path:
 async def test_what_cannot_be_run_is_not_started_again_and_again(
     preloaded: Preloaded, tmp_path: Path
 ) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "store").write_text("postgresql://")
+    with installation(tmp_path / "data") as held:
+        held.store_path.write_text("postgresql://")
     watch = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "api", "up", "--processes", "--data", str(data), "--port", "0"),
+        *(
+            sys.executable,
+            "-m",
+            "api",
+            "up",
+            "--processes",
+            "--data",
+            str(held.data),
+            "--port",
+            "0",
+        ),
         stderr=asyncio.subprocess.PIPE,
     )
     _, told = await watch.communicate()
