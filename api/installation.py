@@ -177,16 +177,16 @@ def _make_secrets(path: Path) -> None:
         "sealing_keys": {str(FIRST_SEALING_KEY): os.urandom(SECRET_BYTES).hex()},
         "sealing_key_active": FIRST_SEALING_KEY,
     }
-    write_whole(path, json.dumps(told))
+    write_whole(path, json.dumps(told).encode())
 
 
-def write_whole(path: Path, text: str) -> None:
-    """The file has this text, for its owner only and on the disk, or is as it was."""
+def write_whole(path: Path, content: bytes) -> None:
+    """The file has this content, for its owner only and on the disk, or is as it was."""
     draft = path.with_name(path.name + ".draft")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)

@@ -6,7 +6,6 @@ its user may enter, never on the network, and it ends with the process that star
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import logging
 import os
@@ -14,7 +13,6 @@ import pwd
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,6 +23,7 @@ from typing import Any
 
 import psycopg
 
+from api.child import ending_with_parent
 from api.installation import InstallationError
 
 log = logging.getLogger(__name__)
@@ -35,7 +34,6 @@ READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
 LOOK_AGAIN_SECONDS = 0.02
 LOG_BYTES_SHOWN = 500
-PR_SET_PDEATHSIG = 1
 SOCKET_FOLDER_BYTES_MAX = 80
 """The address of a socket takes a hundred bytes or so, its own name included."""
 
@@ -197,7 +195,7 @@ class LocalPostgres:
                 stderr=output,
                 # Ctrl-C is for us alone: the store is closed first.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, loaded before
+                preexec_fn=ending_with_parent(signal.SIGQUIT),  # noqa: PLW1509 - one system call
                 **self._user,
             )
 
@@ -270,11 +268,3 @@ def _closed_folder(path: Path) -> Path | None:
     """The first folder on the way to `path` that others cannot pass."""
     above = reversed(path.parents)
     return next((folder for folder in above if not folder.stat().st_mode & 0o001), None)
-
-
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-
-
-def _end_with_parent() -> None:
-    if _prctl is not None:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)

@@ -41,7 +41,7 @@ def main(data: Path, choice: str, say: Say) -> None:
             raise NothingToMove(data)
         with _target(held, choice) as url:
             run(_move(held, url, Progress(say)))
-        write_whole(held.store_path, kind_of(choice))
+        write_whole(held.store_path, kind_of(choice).encode())
         _set_aside(held)
     say(
         f"moved: start with ./dev up --store {kind_of(choice)}{'' if choice == POSTGRES else '…'};"
@@ -92,7 +92,7 @@ def _target(held: Installation, choice: str) -> Iterator[str]:
 def _token(held: Installation) -> str:
     """The copy under way; another one once a server has changed what was copied."""
     if not held.moving_path.exists():
-        write_whole(held.moving_path, secrets.token_hex(TOKEN_BYTES))
+        write_whole(held.moving_path, secrets.token_hex(TOKEN_BYTES).encode())
     return held.moving_path.read_text()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import signal
 import sys
@@ -11,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from api.cell_store import postgres_of
+from api.child import ending_with_parent
 from api.config import Config, Verb
 from api.installation import Part, installation
 from api.processes.loop import run
@@ -26,7 +26,6 @@ PAUSE_SECONDS = 0.1
 PAUSE_SECONDS_MAX = 5.0
 STEADY_SECONDS = 30.0
 STOP_SECONDS_MAX = 30.0
-PR_SET_PDEATHSIG = 1
 
 
 def main(config: Config) -> int:
@@ -79,7 +78,7 @@ class _Watch:
                 *command,
                 # Ctrl-C is for the one who watches: it ends the others in order.
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
+                preexec_fn=ending_with_parent(signal.SIGTERM),
             )
             status = await self._until_ended(process)
             if self._stopping.is_set():
@@ -115,11 +114,3 @@ async def _either(*waits: object) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
-
-
-def _end_with_parent() -> None:
-    if _prctl is not None:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

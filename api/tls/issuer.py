@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import ssl
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from api.installation import InstallationError
+from api.installation import InstallationError, write_whole
 
 AUTHORITY_DAYS = 3_650
 SERVER_DAYS = 397
@@ -122,19 +121,8 @@ def _make_authority(path: Path, key_path: Path) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write(key_path, key.private_bytes(*_KEY_FORM))
-    _write(path, certificate.public_bytes(_PEM))
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(path.name + ".draft")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
+    write_whole(key_path, key.private_bytes(*_KEY_FORM))
+    write_whole(path, certificate.public_bytes(_PEM))
 
 
 def _draft(name: str, days: int) -> x509.CertificateBuilder:

@@ -80,18 +80,17 @@ class CellClient:
         """Raises EngineError."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + call.timeout_seconds
-        left = call.timeout_seconds
         while True:
-            payload = _encoder.encode(CellCall(method, request, call.within(left)))
+            payload = _encoder.encode(CellCall(method, request, call))
+            patience = min(call.timeout_seconds, CONNECT_SECONDS_MAX)
             try:
-                reply = await self._wire.call(
-                    payload, connect_seconds_max=min(left, CONNECT_SECONDS_MAX)
-                )
+                reply = await self._wire.call(payload, connect_seconds_max=patience)
                 return remote.answer_of(reply)
             except Disconnected:
                 left = deadline - loop.time()
                 if left <= 0 or not self._is_repeatable(method):
                     raise Unavailable("the cell cannot be reached now") from None
+                call = call.within(left)
 
     def _is_repeatable(self, method: str) -> bool:
         # What the control plane asks of a cell may be asked again; see CellLink.

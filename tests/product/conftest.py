@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -47,3 +49,12 @@ async def rival(shared: Product) -> AsyncIterator[Access]:
     rival = await open_account(shared)
     yield rival
     await rival.owner.http.aclose()
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    """Not below the tests' own folder, which is closed to the user that PostgreSQL runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="perdure-data-"))
+    folder.chmod(0o711)
+    yield folder / "data"
+    shutil.rmtree(folder)

