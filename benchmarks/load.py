@@ -41,6 +41,7 @@ class Target:
     `operation(due)` does one unit of work, verifies it and returns the latency in seconds counted
     from `due`, a time of `time.perf_counter`. It raises `Failed` when the work did not succeed.
     Rates and costs count `units_per_operation`, the latencies count operations.
+    `database_pid` is a process of its own whose CPU time is the server's too.
     `audit()` runs after the last window and adds what it finds to the tally.
     """
 
@@ -50,6 +51,11 @@ class Target:
     tally: Tally = field(default_factory=Tally)
     audit: Callable[[], Awaitable[None]] = no_audit
     units_per_operation: int = 1
+    database_pid: int | None = None
+
+    def reading(self) -> Reading:
+        """The clocks now, with all that serves this target."""
+        return Reading.take(self.pid, *([self.database_pid] if self.database_pid else []))
 
 
 class Failed(Exception):
@@ -64,7 +70,7 @@ async def _attempt(target: Target, due: float, latencies: list[float]) -> None:
 
 
 def _window(target: Target, before: Reading, latencies: list[float]) -> Window:
-    after = Reading.take(target.pid)
+    after = target.reading()
     server = after.server - before.server
     return Window(
         seconds=after.at - before.at,
@@ -79,7 +85,7 @@ def _window(target: Target, before: Reading, latencies: list[float]) -> Window:
 async def closed_loop(target: Target, concurrency: int, seconds: float) -> Window:
     """Keep `concurrency` operations going; the next starts when one ends."""
     latencies: list[float] = []
-    before = Reading.take(target.pid)
+    before = target.reading()
     end = before.at + seconds
 
     async def one_after_another() -> None:
@@ -96,7 +102,7 @@ async def open_loop(target: Target, rate_per_s: float, seconds: float) -> Window
     Latency counts from the time an operation was due, so a server that stalls is not spared.
     """
     latencies: list[float] = []
-    before = Reading.take(target.pid)
+    before = target.reading()
     async with asyncio.TaskGroup() as tasks:
         for index in range(max(1, int(rate_per_s * seconds))):
             due = before.at + index / rate_per_s

@@ -63,7 +63,7 @@ def _processes() -> dict[int, CpuTimes]:
 
 @dataclass(frozen=True)
 class Reading:
-    """The clocks of the machine, of one server's tree and of all that is ours, at one moment."""
+    """The clocks of the machine, of a server's trees and of all that is ours, at one moment."""
 
     at: float
     machine: float
@@ -71,13 +71,13 @@ class Reading:
     ours: float
 
     @classmethod
-    def take(cls, server_pid: int) -> Reading:
+    def take(cls, *server_pids: int) -> Reading:
         machine = busy_seconds(Path("/proc/stat").read_text().partition("\n")[0])
         processes = _processes()
         return cls(
             at=time.perf_counter(),
             machine=machine,
-            server=tree_seconds(processes, server_pid),
+            server=sum(tree_seconds(processes, pid) for pid in server_pids),
             ours=tree_seconds(processes, os.getpid()),
         )
 

@@ -21,6 +21,7 @@ from temporalio.api.workflowservice.v1.request_response_pb2 import (
     StartWorkflowExecutionResponse,
 )
 
+from api.local_postgres import LocalPostgres
 from benchmarks.http_client import BrokenAnswer, HttpClient
 from benchmarks.load import Failed, Tally, Target, beside
 from benchmarks.product.account import open_account
@@ -54,11 +55,20 @@ class Product:
     wire: Wire
     worker: Worker
     tally: Tally
+    database_pid: int | None = None
 
     def target(self, work: Work) -> Target:
         driver = ProductDriver(self.wire, self.tally, work)
         units = work.activities if work.counts_activities else 1
-        return Target("product", self.pid, driver.operation, self.tally, driver.audit, units)
+        return Target(
+            "product",
+            self.pid,
+            driver.operation,
+            self.tally,
+            driver.audit,
+            units_per_operation=units,
+            database_pid=self.database_pid,
+        )
 
 
 class ProductDriver:
@@ -145,15 +155,21 @@ def result_of(event: HistoryEvent) -> object:
 
 
 @asynccontextmanager
-async def product(data: Path, *, published: bool = False) -> AsyncIterator[Product]:
+async def product(
+    data: Path, *, published: bool = False, database: LocalPostgres | None = None
+) -> AsyncIterator[Product]:
     """Run the real server in an empty folder, with an account, a namespace and a worker.
 
-    `published` keeps the worker to the published RPCs.
+    `published` keeps the worker to the published RPCs. Without a database of its own it stores as
+    PERDURE_STORE says.
     """
     port = free_port()
     folder = data / "product"
     folder.mkdir()
-    arguments = ("up", "--data", str(folder), "--port", str(port), "--quiet")
+    arguments = ["up", "--data", str(folder), "--port", str(port), "--quiet"]
+    if database is not None:
+        arguments += ["--store", database.url()]
+    database_pid = None if database is None else database.process.pid
     async with running(port, "api", *arguments) as pid:
         access = await open_account(port)
         headers = {
@@ -167,4 +183,4 @@ async def product(data: Path, *, published: bool = False) -> AsyncIterator[Produ
             worker = Worker(wire, tally)
             polls = (PublishedPolls if published else Batches)(worker, wire, tally)
             async with beside(polls.loops()):
-                yield Product(pid, wire, worker, tally)
+                yield Product(pid, wire, worker, tally, database_pid)
