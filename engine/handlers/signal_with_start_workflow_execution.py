@@ -39,7 +39,11 @@ async def handle(
     before = None if current is None else await run_before(services, shard, current)
     # Another call may have started the next run while the one before was read.
     current = await shard.find(RunKey(call.namespace_id, request.workflow_id, ""))
-    if current is not None and is_repeated(current, before, request.request_id):
+    if current is not None and (
+        is_repeated(current, before, request.request_id)
+        # It began the chain of runs; its signal is in the first one.
+        or current.state.volatile.start_request_id == request.request_id
+    ):
         await shard.durable(current)
         return SignalWithStartWorkflowExecutionResponse(run_id=current.key.run_id, started=False)
     attributes = signals.attributes_of(request)

@@ -128,9 +128,18 @@ class Evidence:
         """
         if operation.error.startswith("NamespaceNotFound"):
             return True
+        if operation.error.startswith("WorkflowAlreadyStarted"):
+            return self._was_replaced(operation, mark)
         again = operation.method.startswith(("Respond", "Terminate"))
         deleted = any(key.namespace_id == mark.namespace_id for key in self.record.deletions())
         return (again or deleted) and operation.error.startswith("NotFound")
+
+    def _was_replaced(self, operation: Operation, mark: Mark) -> bool:
+        """Whether the run that a refusal names took the id from the one that the call began."""
+        request: Any = operation.request
+        named = RunKey(mark.namespace_id, request.workflow_id, operation.run_id)
+        began = self.durable_at.get((named, 1), 0)
+        return self.mark_durable_at.get(mark, began) < began
 
     def _read_commits(self) -> None:
         written = self.record.written()
