@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 
@@ -54,19 +55,26 @@ class Namespaces:
         self._env = env
         self._store = store
         self._by_id: dict[str, Namespace] = {}
-        self._reload_after = 0.0
+        self._looking = asyncio.Lock()
+        self._look_after = 0.0
 
     async def get(self, namespace_id: str) -> Namespace:
         """Raises NamespaceNotFound."""
+        if namespace_id not in self._by_id:
+            await self._look_for(namespace_id)
         found = self._by_id.get(namespace_id)
-        if found is None and self._env.monotonic() >= self._reload_after:
-            # Asking again and again for one that is missing must not ask the store each time.
-            self._reload_after = self._env.monotonic() + RELOAD_SECONDS_MIN
-            await self.reload()
-            found = self._by_id.get(namespace_id)
         if found is None or found.settings.deleted:
             raise NamespaceNotFound(namespace_id=namespace_id)
         return found
+
+    async def _look_for(self, namespace_id: str) -> None:
+        async with self._looking:
+            # Asking again and again for one that is missing must not ask the store each time. A
+            # look that failed has found nothing missing.
+            if namespace_id in self._by_id or self._env.monotonic() < self._look_after:
+                return
+            await self.reload()
+            self._look_after = self._env.monotonic() + RELOAD_SECONDS_MIN
 
     def known(self, namespace_id: str) -> Namespace | None:
         """The namespace as remembered, without asking the store."""

@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from engine.call import Call
 from engine.cell.services import Services
-from engine.errors import NamespaceNotFound
 from engine.handlers.handler import CELL_SERVICE, Handler, anywhere
 from engine.protocol.cell_pb2 import DeleteNamespaceRequest, DeleteNamespaceResponse
 
@@ -14,9 +13,10 @@ from engine.protocol.cell_pb2 import DeleteNamespaceRequest, DeleteNamespaceResp
 async def handle(
     services: Services, request: DeleteNamespaceRequest, call: Call
 ) -> DeleteNamespaceResponse:
-    try:
-        namespace = await services.namespaces.get(request.id)
-    except NamespaceNotFound:
+    # That nothing is known of it is an answer only if the store says so now.
+    await services.namespaces.reload()
+    namespace = services.namespaces.known(request.id)
+    if namespace is None or namespace.settings.deleted:
         return DeleteNamespaceResponse()
     settings = replace(namespace.settings, deleted=True)
     await services.namespaces.put(replace(namespace, settings=settings))

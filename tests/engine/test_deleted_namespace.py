@@ -10,8 +10,19 @@ import pytest
 import temporalio.api.workflowservice.v1 as w
 
 from engine.cell import purge
-from engine.cell.namespaces import RELOAD_SECONDS_MAX, Namespace, Namespaces
-from engine.errors import DeadlineExceeded, NamespaceNotFound, NotFound
+from engine.cell.namespaces import (
+    RELOAD_SECONDS_MAX,
+    Namespace,
+    Namespaces,
+    NamespaceSettings,
+)
+from engine.errors import (
+    DeadlineExceeded,
+    NamespaceNotFound,
+    NotFound,
+    StoreUnavailable,
+    Unavailable,
+)
 from engine.handlers.handler import CELL_SERVICE
 from engine.persistence.protocols import NamespaceRow
 from engine.protocol.cell_pb2 import DeleteNamespaceRequest, DeleteNamespaceResponse
@@ -150,3 +161,24 @@ async def test_a_node_that_was_not_told_of_the_deletion_learns_of_it(
     assert await listed(cell) == []
     with pytest.raises(NamespaceNotFound):
         await cell.start("too-late")
+
+
+@in_cell
+async def test_a_node_that_does_not_know_it_deletes_it_all_the_same(
+    cell: Cell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> list[NamespaceRow]:
+        raise StoreUnavailable("the store is away")
+
+    await cell.start()
+    blob = msgspec.msgpack.encode(NamespaceSettings())
+    await cell.store.put_namespace(NamespaceRow(OTHER_ID, "elsewhere", blob))
+    with monkeypatch.context() as patch:
+        patch.setattr(cell.store, "namespaces", away)
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await cell.ask(w.ListWorkflowExecutionsRequest(), OTHER_ID)
+    request = DeleteNamespaceRequest(id=OTHER_ID)
+    await cell.rpc(CELL_SERVICE + "DeleteNamespace", request, DeleteNamespaceResponse)
+    stored = {row.namespace_id: row.blob for row in await cell.store.namespaces()}
+    assert msgspec.msgpack.decode(stored[OTHER_ID], type=NamespaceSettings).deleted
