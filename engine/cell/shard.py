@@ -17,6 +17,7 @@ from engine.cell import looked_at
 from engine.cell.alarm import Alarm
 from engine.cell.loaded_run import LoadedRun, Watcher
 from engine.cell.memory import Memory
+from engine.cell.reads import Reads
 from engine.cell.taken import Taken, TakenRun
 from engine.env import Env, run_id
 from engine.errors import EngineError, Internal, NotFound, Unavailable
@@ -70,13 +71,12 @@ class Shard:
         self._durable_sequence = lease.sequence
         self._env = parts.env
         self._store = parts.store
-        self._load = parts.load
         self._dispatcher = parts.dispatcher
         self._wake_committer = parts.wake_committer
         self._runs: OrderedDict[RunKey, LoadedRun] = OrderedDict()
         self._current: dict[tuple[str, str], str] = {}
         self._memory = Memory()
-        self._loading: dict[RunKey, asyncio.Future[StoredRun | None]] = {}
+        self._reads = Reads(parts.load)
         self._ids = IdFilter()
         self._dirty: dict[RunKey, LoadedRun] = {}
         self._in_flight: dict[RunKey, LoadedRun] = {}
@@ -129,12 +129,8 @@ class Shard:
         return run
 
     async def _read(self, key: RunKey) -> LoadedRun | None:
-        """The run named, from the store; only once for all who ask meanwhile."""
-        pending = self._loading.get(key)
-        if pending is None:
-            pending = self._loading[key] = self._load(key)
-            pending.add_done_callback(lambda _: self._loading.pop(key, None))
-        stored = await asyncio.shield(pending)
+        """The run named, from the store."""
+        stored = await self._reads.read(key)
         self.check_owned()
         held = self.held(key)
         if held is not None or stored is None:
@@ -384,6 +380,7 @@ class Shard:
 
     def _drop(self, run: LoadedRun) -> None:
         self._runs.pop(run.key, None)
+        self._reads.left_memory(run.key)
         self._memory.forget(run)
         if self._current.get(run.key[:2]) == run.key.run_id:
             del self._current[run.key[:2]]

@@ -139,6 +139,9 @@ def _late_timers(evidence: Evidence) -> Iterator[str]:
     if healed_at is None or record.clock_off_seconds_max:
         # What a node with a wrong clock has begun is due by that clock.
         return
+    if record.sometimes["logged run_parked"]:
+        # What the store refuses waits until its shard is read again.
+        return
     for key, events in evidence.histories.items():
         by_id = {event.event_id: event for event in events}
         for event in events:
