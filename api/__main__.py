@@ -1,16 +1,21 @@
-"""Run the cloud, a part of it, or its move: `python -m api [VERB] [OPTION …]`; see --help."""
+"""Run the cloud, a part of it, or its move: `python -m api [VERB] [OPTION …]`; see --help.
+
+`close-month` and `system` ask a cloud that runs.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from api.config import Config, Verb, read_config
 from api.installation import InstallationError
 from api.logs import set_up_logs
 from api.move import command as move
-from api.processes import cell, cloud, front, watch
+from api.processes import cell, cloud, control_plane, frontend, watch
 from api.server import AddressInUse
+from api.system import command as system
 from engine.errors import StoreError
 from tenancy import TenancyError
 
@@ -18,6 +23,9 @@ THREAD_SWITCH_SECONDS = 0.0002
 
 
 def main() -> int:
+    if sys.argv[1:2] and sys.argv[1] in system.COMMANDS:
+        # What follows is for a cloud that runs already.
+        return _told(lambda: system.main(sys.argv[1:], _say))
     config = read_config()
     # Stores make files of their own; nobody else on the machine is to read them.
     os.umask(0o077)
@@ -26,8 +34,13 @@ def main() -> int:
     # shorter ones cost the event loop more in switches than they save.
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     set_up_logs(is_quiet=config.is_quiet)
+    return _told(lambda: _run(config))
+
+
+def _told(work: Callable[[], int]) -> int:
+    """The exit status; what cannot be used is told in one line."""
     try:
-        return _run(config)
+        return work()
     except (InstallationError, AddressInUse, StoreError, TenancyError) as error:
         print(f"perdure: {error}", file=sys.stderr)
         return watch.EXIT_UNUSABLE
@@ -40,8 +53,10 @@ def _run(config: Config) -> int:
         move.main(config.data, config.move_to, _say)
     elif config.verb is Verb.CELL:
         cell.main(config)
-    elif config.verb is Verb.FRONT:
-        front.main(config, _greet)
+    elif config.verb is Verb.CONTROL_PLANE:
+        control_plane.main(config)
+    elif config.verb is Verb.FRONTEND:
+        frontend.main(config, _greet)
     else:
         cloud.main(config, _greet)
     return 0

@@ -20,7 +20,7 @@ from api.openapi import openapi
 from api.request_id import REQUEST_ID, REQUEST_ID_HEADER, RequestIds
 from api.tls.certificates import ClientCertificates
 from api.tls.forwarded import TOLD_BY_PROXIES
-from api.tls.peer import Peer
+from api.tls.peer import PEER_EXTENSION, Peer
 from api.transports.errors import (
     AccessChanged,
     BodyTooLarge,
@@ -41,6 +41,8 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Elsewhere = Callable[[Method, Mapping[bytes, bytes], Peer | None], bool]
+"""Whether a call, by its method, its headers and its client's end, is the fallback's to answer."""
 
 BODY_BYTES_MAX = 4 * 1024 * 1024
 
@@ -86,7 +88,8 @@ class _Exchange(NamedTuple):
 class HttpDoor:
     """An ASGI application. It refuses to be built while a route has no row in the catalogue.
 
-    `extra_openapi` gives the OpenAPI document of what the fallback serves, to be listed as well.
+    `extra_openapi` gives the OpenAPI document of what the fallback serves, to be listed as well;
+    without it the documents are the fallback's too. So is what `is_elsewhere` says of.
     """
 
     def __init__(
@@ -98,8 +101,11 @@ class HttpDoor:
         fallback: ASGIApp | None = None,
         extra_openapi: Callable[[], Mapping[str, Any]] | None = None,
         certificates: ClientCertificates | None = None,
+        is_elsewhere: Elsewhere | None = None,
     ) -> None:
         self._certificates = certificates
+        self._is_elsewhere = is_elsewhere
+        self._has_documents = fallback is None or extra_openapi is not None
         self._dispatcher = dispatcher
         self._authenticator = authenticator
         self._open_calls = open_calls
@@ -132,11 +138,18 @@ class HttpDoor:
             if self._certificates is not None:
                 peer = self._certificates.peer(exchange.scope, exchange.headers)
             if self._fallback and _is_for_page(raw_path, exchange.headers):
-                await _pass_on(self._fallback, exchange)
+                await _pass_on(self._fallback, exchange, peer)
                 return
             match = self._router.match(verb, raw_path)
             if match is None:
-                await self._unrouted(exchange, verb, raw_path)
+                await self._unrouted(exchange, verb, raw_path, peer)
+                return
+            method = self._methods[match.route.method_full_name]
+            if self._is_elsewhere is not None and self._is_elsewhere(
+                method, exchange.headers, peer
+            ):
+                assert self._fallback is not None, "somebody answers what is not answered here"
+                await _pass_on(self._fallback, exchange, peer)
                 return
             await self._answer(exchange, match, peer)
         except ClientGone:
@@ -187,14 +200,17 @@ class HttpDoor:
         text = self._codec.encode(message, shorthand=media.shorthand, pretty=media.pretty)
         await _send(exchange, 200, [_JSON_HEADER], text)
 
-    async def _unrouted(self, exchange: _Exchange, verb: str, raw_path: bytes) -> None:
+    async def _unrouted(
+        self, exchange: _Exchange, verb: str, raw_path: bytes, peer: Peer | None
+    ) -> None:
         """Documents, paths with other verbs, and what is left to the fallback."""
         verbs = self._router.verbs(raw_path)
         if not verbs:
-            if verb == "GET" and (page := self._pages.get(raw_path)) is not None:
+            page = self._pages.get(raw_path) if verb == "GET" and self._has_documents else None
+            if page is not None:
                 await _send(exchange, 200, page.headers, page.content, fixed=PAGE_HEADERS)
             elif self._fallback is not None and not raw_path.startswith(OWN_PREFIXES):
-                await _pass_on(self._fallback, exchange)
+                await _pass_on(self._fallback, exchange, peer)
             else:
                 raise UnknownPath(verb, raw_path.decode("latin-1"))
             return
@@ -225,8 +241,12 @@ def _is_for_page(raw_path: bytes, headers: Mapping[bytes, bytes]) -> bool:
     )
 
 
-async def _pass_on(app: ASGIApp, exchange: _Exchange) -> None:
+async def _pass_on(app: ASGIApp, exchange: _Exchange, peer: Peer | None) -> None:
     """With the id on the answer, and on the request for what it asks in its turn."""
+    extensions = exchange.scope.get("extensions", {})
+    if peer is not None:
+        # What a proxy told of it is not passed on; what was believed of that is.
+        extensions = {**extensions, PEER_EXTENSION: peer}
     name = (REQUEST_ID_HEADER, exchange.request_id)
     headers = [pair for pair in exchange.scope["headers"] if pair[0] not in _NOT_PASSED_ON]
 
@@ -235,7 +255,8 @@ async def _pass_on(app: ASGIApp, exchange: _Exchange) -> None:
             message["headers"] = [*message.get("headers", ()), name]
         await exchange.send(message)
 
-    await app({**exchange.scope, "headers": [*headers, name]}, exchange.receive, send)
+    scope = {**exchange.scope, "headers": [*headers, name], "extensions": extensions}
+    await app(scope, exchange.receive, send)
 
 
 async def _read_body(exchange: _Exchange) -> bytes:
@@ -245,10 +266,15 @@ async def _read_body(exchange: _Exchange) -> bytes:
     encoding = exchange.headers.get(b"content-encoding", b"identity")
     if encoding.lower() != b"identity":
         raise UnsupportedEncoding(encoding.decode("latin-1"))
+    return await read_body(exchange.receive)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Raises ClientGone, BodyTooLarge."""
     chunks: list[bytes] = []
     size_bytes, is_more = 0, True
     while is_more:
-        message = await exchange.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
         chunk: bytes = message.get("body", b"")

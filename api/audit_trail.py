@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import NamedTuple
@@ -21,7 +21,33 @@ ACTS_PER_COMMIT_MAX = 200
 IDLE_SECONDS = 60.0
 
 
-class _Waiting(NamedTuple):
+class Places:
+    """Room for acts that are under way or not in the audit log yet, by account."""
+
+    def __init__(self) -> None:
+        self._taken: Counter[str] = Counter()
+
+    def take(self, account_id: str, total_max: int, account_max: int) -> None:
+        """Raises AuditLogFull where there is no room."""
+        if self._taken.total() >= total_max or self._taken[account_id] >= account_max:
+            raise AuditLogFull
+        self._taken[account_id] += 1
+
+    def leave(self, account_id: str, count: int = 1) -> None:
+        self._taken[account_id] -= count
+        if not self._taken[account_id]:
+            del self._taken[account_id]
+
+    @property
+    def count(self) -> int:
+        return self._taken.total()
+
+    def fill(self, taken: Counter[str]) -> None:
+        """With what an earlier process left."""
+        self._taken.update(taken)
+
+
+class Waiting(NamedTuple):
     """An act, and the caller that waits for its record."""
 
     act: Act
@@ -40,11 +66,15 @@ class AuditTrail:
         self._control = control
         self._database = database
         self._now = now
-        self._waiting: deque[_Waiting] = deque()
-        self._places: Counter[str] = Counter()
-        """Acts under way and waiting, by account."""
+        self._waiting: deque[Waiting] = deque()
+        self._places = Places()
         self.noted = asyncio.Event()
         """Set when there is something to write."""
+
+    @property
+    def waiting_count(self) -> int:
+        """Acts under way, and those whose record is not written yet."""
+        return self._places.count
 
     @asynccontextmanager
     async def recording(self, act: Act) -> AsyncIterator[None]:
@@ -53,49 +83,40 @@ class AuditTrail:
         An act that fails leaves no record; a caller that stops waiting leaves it in the queue.
         Raises AuditLogFull on entering.
         """
-        self._take_place(act.actor.account_id)
+        account_id = act.actor.account_id
+        self._places.take(account_id, ACTS_WAITING_MAX, ACTS_WAITING_PER_ACCOUNT_MAX)
         try:
             yield
         except BaseException:
-            self._leave_place(act.actor.account_id)
+            self._places.leave(account_id)
             raise
         written = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(replace(act, at=self._now()), written))
+        self._waiting.append(Waiting(replace(act, at=self._now()), written))
         self.noted.set()
         await written
 
     async def write(self) -> float:
         """Writes all that waits; a batch that fails is kept for the next time."""
-        while self._waiting:
-            batch = [self._waiting[i] for i in range(min(len(self._waiting), ACTS_PER_COMMIT_MAX))]
+        while batch := first(self._waiting, ACTS_PER_COMMIT_MAX):
             try:
                 async with self._database.transaction() as session:
                     acts = [waiting.act for waiting in batch]
                     await self._control.audit.record_all(session, acts)
             except Exception:
-                _release(self._waiting)
+                release(self._waiting)
                 raise
             for waiting in batch:
                 self._waiting.popleft()
-                self._leave_place(waiting.act.actor.account_id)
-            _release(batch)
+                self._places.leave(waiting.act.actor.account_id)
+            release(batch)
         return IDLE_SECONDS
 
-    def _take_place(self, account_id: str) -> None:
-        if (
-            self._places.total() >= ACTS_WAITING_MAX
-            or self._places[account_id] >= ACTS_WAITING_PER_ACCOUNT_MAX
-        ):
-            raise AuditLogFull
-        self._places[account_id] += 1
 
-    def _leave_place(self, account_id: str) -> None:
-        self._places[account_id] -= 1
-        if not self._places[account_id]:
-            del self._places[account_id]
+def first(waiting: deque[Waiting], count: int) -> Sequence[Waiting]:
+    return [waiting[i] for i in range(min(len(waiting), count))]
 
 
-def _release(waiting: Iterable[_Waiting]) -> None:
+def release(waiting: Iterable[Waiting]) -> None:
     for _, written in waiting:
         if not written.done():
             written.set_result(None)

@@ -56,7 +56,8 @@ class Authenticator:
         authorization = headers.get(b"authorization")
         if authorization is not None:
             return self._by_key(authorization)
-        if peer is not None and peer.chain and not any(name in headers for name in _OF_BROWSERS):
+        if _is_program(headers, peer):
+            assert peer is not None
             assert self._certificates is not None, "whoever makes peers judges them"
             return self._certificates.principal(peer)
         cookies = headers.get(b"cookie")
@@ -67,6 +68,12 @@ class Authenticator:
         if is_write:
             visit.check_csrf(headers.get(CSRF_HEADER, b"").decode("latin-1"))
         return visit.principal
+
+    def is_by_session(self, headers: Mapping[bytes, bytes], peer: Peer | None) -> bool:
+        """Whether it is a session that speaks for the caller."""
+        if b"authorization" in headers or _is_program(headers, peer):
+            return False
+        return session_token(headers.get(b"cookie", b"").decode("latin-1")) is not None
 
     def forget(self, headers: Mapping[bytes, bytes]) -> None:
         """Looks the credential of these headers up anew when it comes again."""
@@ -88,6 +95,12 @@ class Authenticator:
             self._recent.clear()
         self._recent[authorization] = (principal, now + RECENT_KEY_SECONDS)
         return principal
+
+
+def _is_program(headers: Mapping[bytes, bytes], peer: Peer | None) -> bool:
+    """Whether the caller's certificate speaks for it."""
+    is_shown = peer is not None and bool(peer.chain)
+    return is_shown and not any(name in headers for name in _OF_BROWSERS)
 
 
 def session_token(cookies: str) -> str | None:

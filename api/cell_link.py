@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from temporalio.api.enums.v1 import IndexedValueType, NamespaceState
 
+from api.cells import Cells
 from api.dispatch import CellRpc
 from billing.facts import FactRow
 from engine.call import Call
-from engine.errors import AlreadyExists, FailedPrecondition, InvalidArgument
+from engine.errors import AlreadyExists, FailedPrecondition, InvalidArgument, Unavailable
 from engine.handlers.handler import CELL_SERVICE
 from engine.protocol import cell_pb2
 from tenancy import NamespaceRef, NamespaceSettings, ProvisioningRefused, SearchAttributeType
@@ -73,3 +74,25 @@ class CellLink:
     async def _ask(self, method: str, request: Message) -> bytes:
         call = Call("", "", "control-plane", CALL_SECONDS)
         return await self._call(CELL_SERVICE + method, request.SerializeToString(), call)
+
+
+class CellLinks:
+    """Tenancy's Provisioner for all cells: each namespace is a matter of its own one."""
+
+    def __init__(self, cells: Cells) -> None:
+        self._links = {id: CellLink(id, cells.of(id)) for id in cells}
+
+    def __iter__(self) -> Iterator[CellLink]:
+        return iter(self._links.values())
+
+    async def create(self, ref: NamespaceRef, settings: NamespaceSettings) -> None:
+        await self._of(ref).create(ref, settings)
+
+    async def delete(self, ref: NamespaceRef) -> None:
+        await self._of(ref).delete(ref)
+
+    def _of(self, ref: NamespaceRef) -> CellLink:
+        link = self._links.get(ref.cell)
+        if link is None:
+            raise Unavailable("the cell is none of those that are given", cell=ref.cell)
+        return link

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from api.cells import SHARD_COUNT
-from api.installation import Installation, InstallationError, sync_folder
+from api.installation import Installation, InstallationError, sync_folder, write_whole
 from api.local_postgres import kept_running
 from engine.errors import StoreUnavailable
 from engine.persistence.postgres import PostgresStore
+from engine.persistence.postgres.schema import SCHEMA
 from engine.persistence.protocols import Store
 from engine.persistence.sqlite import SqliteStore
+from tenancy.placement import CELL_DEFAULT
 
 SQLITE = "sqlite"
 POSTGRES = "postgres"
@@ -26,6 +28,29 @@ class AnotherStore(InstallationError):
             f" start with --store {kept}, or choose another directory with --data"
         )
         self.kept = kept
+
+
+class SeveralCells(InstallationError):
+    def __init__(self, held: Installation, count: int) -> None:
+        super().__init__(
+            f"the installation of {held.data} has {count} cells:"
+            " start it with --processes, and with --cells if more are wanted"
+        )
+        self.count = count
+
+
+def cell_count(held: Installation, wanted: int | None) -> int:
+    """How many cells run on this machine; that is noted, and never gets less.
+
+    With None, as many as there were. Raises SeveralCells.
+    """
+    note = held.cells_path
+    kept = int(note.read_text()) if note.exists() else 1
+    if wanted is not None and wanted < kept:
+        raise SeveralCells(held, kept)
+    if wanted is not None and wanted > kept:
+        write_whole(note, str(wanted).encode())
+    return wanted or kept
 
 
 @contextmanager
@@ -52,11 +77,12 @@ def postgres_of(
             yield url
 
 
-def cell_store(held: Installation, postgres: str | None) -> Store:
-    """The store of its cell, not yet open."""
+def cell_store(held: Installation, postgres: str | None, cell_id: str = CELL_DEFAULT) -> Store:
+    """The store of one of its cells, not yet open."""
     if postgres is None:
-        return SqliteStore(held.cell_path)
-    return PostgresStore(postgres, installation=held.cell_id)
+        return SqliteStore(held.store_file(cell_id))
+    schema = SCHEMA if cell_id == CELL_DEFAULT else f"{SCHEMA}_{cell_id.replace('-', '_')}"
+    return PostgresStore(postgres, installation=held.cell_id, schema=schema)
 
 
 async def check_database(held: Installation, postgres: str) -> None:

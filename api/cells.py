@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -17,7 +17,6 @@ from engine.errors import Unavailable
 from engine.node import Node, NodeConfig
 from engine.persistence.protocols import Store
 
-CELL = "cell-1"
 NODE = "node-1"
 """The name outlives restarts, so that a node takes its own shards back at once."""
 
@@ -43,6 +42,36 @@ class Cell(Protocol):
         """Answers an RPC with its serialized response, or raises EngineError."""
 
 
+class Cells:
+    """The cells of an installation, by id. One that is away affects its own namespaces alone."""
+
+    def __init__(self, cells: Mapping[str, Cell]) -> None:
+        self._cells = dict(cells)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._cells))
+
+    def of(self, cell_id: str) -> CellRpc:
+        """What asks that cell; without an id, one that is ready. Raises Unavailable."""
+        cell = self._cells.get(cell_id) if cell_id else self._any()
+        if cell is None:
+            raise Unavailable("the cell of this namespace is not known here now", cell=cell_id)
+        return cell.call
+
+    @property
+    def health(self) -> CellHealth:
+        """Ready as long as one of them is; `problem` tells of those that are not, or in part."""
+        told = {id: cell.health for id, cell in self._cells.items()}
+        problems = {id: health.problem for id, health in told.items() if health.problem}
+        texts = [it if len(told) == 1 else f"{id}: {it}" for id, it in problems.items()]
+        is_ready = any(health.is_ready for health in told.values())
+        return CellHealth(is_ready, "; ".join(texts) if told else "no cell is known yet")
+
+    def _any(self) -> Cell | None:
+        cells = self._cells.values()
+        return next((it for it in cells if it.health.is_ready), next(iter(cells), None))
+
+
 class LonePeer:
     """The way between the nodes of a cell that has one."""
 
@@ -60,6 +89,9 @@ class LocalCell:
 
     def __init__(self, node: Node, telemetry: Telemetry | None) -> None:
         self._node = node
+        if telemetry is not None:
+            node.measures.is_watched = True
+            telemetry.board.add(node.readings)
         call = node.call if telemetry is None else telemetry.cell(node.call)
         self.call = offering_complete_tasks(call)
 

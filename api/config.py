@@ -12,14 +12,20 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from api import mail_settings, part_settings, stripe_settings
 from api.cell_store import POSTGRES, SERVER, SQLITE
+from api.mail_settings import MailSettings
+from api.part_settings import PartSettings
+from api.telemetry import TelemetrySettings
+from api.telemetry import settings as telemetry_settings
 from api.tls import TlsSettings
 from api.tls.config import add_arguments, tls_settings
+from billing.stripe import StripeSettings
 
 PORT_DEFAULT = 8233
 PORT_MAX = 65_535
-OTLP_VARIABLE = "PERDURE_OTLP_ENDPOINT"
 STORE_VARIABLE = "PERDURE_STORE"
+LOOPBACK_VARIABLE = "PERDURE_ALLOW_LOOPBACK_REQUESTS"
 
 
 class Verb(StrEnum):
@@ -27,17 +33,19 @@ class Verb(StrEnum):
 
     UP = "up"
     CELL = "cell"
-    FRONT = "front"
+    CONTROL_PLANE = "control-plane"
+    FRONTEND = "frontend"
     MOVE = "move"
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """`otlp_endpoint` is None where traces and metrics are off. Port 0 takes a free one.
+    """Port 0 takes a free one.
 
-    `store` is None for the one that the installation has. `running_postgres` is the URL of the
-    server that whoever watches this process has started for the installation. `move_to` is there
-    with `move` alone.
+    `allows_loopback`: what tenants let us call (webhooks, identity providers) may be on this
+    machine, without TLS. `store` is None for the one that the installation has. `running_postgres`
+    is the URL of the server that whoever watches this process has started for the installation.
+    `move_to` is there with `move` alone.
     """
 
     verb: Verb
@@ -46,10 +54,14 @@ class Config:
     host: str
     port: int
     is_quiet: bool
-    otlp_endpoint: str | None
+    telemetry: TelemetrySettings
     store: str | None
     running_postgres: str | None
     tls: TlsSettings
+    parts: PartSettings
+    mail: MailSettings
+    stripe: StripeSettings | None
+    allows_loopback: bool
     move_to: str | None = None
 
 
@@ -64,21 +76,15 @@ def read_config(
         nargs="?",
         choices=tuple(Verb),
         default=Verb.UP,
-        help="run all of the cloud, its cell alone, or all but the cell; or move its data",
+        help="run all of the cloud or one of its parts; or move its data",
     )
     parser.add_argument(
-        "--processes", action="store_true", help="with up: the cell in a process of its own"
+        "--processes", action="store_true", help="with up: each part in a process of its own"
     )
     parser.add_argument("--data", type=Path, default=Path(".data"), help="directory of all state")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=_port, default=PORT_DEFAULT, help="0 takes a free one")
     parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
-    parser.add_argument(
-        "--otlp",
-        metavar="URL",
-        default=environment.get(OTLP_VARIABLE) or None,
-        help=f"send traces and metrics to this OTLP/HTTP endpoint (also: {OTLP_VARIABLE})",
-    )
     parser.add_argument(
         "--store",
         type=_store,
@@ -94,9 +100,14 @@ def read_config(
         metavar="STORE",
         help="with move: postgres, or postgresql://USER:PASSWORD@HOST/DATABASE",
     )
+    telemetry_settings.add_arguments(parser, _port, environment)
     add_arguments(parser, _port)
+    part_settings.add_arguments(parser, environment)
+    mail_settings.add_arguments(parser, environment)
     given = parser.parse_args(arguments)
     verb = Verb(given.verb)
+    if given.cells is not None and not given.processes:
+        parser.error("--cells goes with --processes")
     if given.processes and verb is not Verb.UP:
         parser.error(f"--processes goes with {Verb.UP}: {verb} is one process")
     if (verb is Verb.MOVE) != (given.to is not None) or given.to == SQLITE:
@@ -108,12 +119,24 @@ def read_config(
         host=given.host,
         port=given.port,
         is_quiet=given.quiet,
-        otlp_endpoint=given.otlp,
+        telemetry=telemetry_settings.telemetry_settings(given),
         store=given.store,
         running_postgres=given.running_postgres,
         tls=tls_settings(parser, given, environment),
+        parts=part_settings.part_settings(given),
+        mail=mail_settings.mail_settings(given),
+        stripe=stripe_settings.stripe_settings(parser, environment),
+        allows_loopback=_switch(parser, LOOPBACK_VARIABLE, environment),
         move_to=given.to,
     )
+
+
+def _switch(parser: argparse.ArgumentParser, variable: str, environment: Mapping[str, str]) -> bool:
+    """For development alone, so it is no argument that somebody meets while reading the help."""
+    text = environment.get(variable, "")
+    if text not in ("", "0", "1"):
+        parser.error(f"{variable} is 1 or 0")
+    return text == "1"
 
 
 def _store(text: str) -> str:

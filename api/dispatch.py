@@ -16,6 +16,7 @@ from api.catalogue import CATALOGUE, METHODS, Plane, Row, Scope
 from api.catalogue.references import Check, ReferenceCheck
 from api.transports.errors import InvalidRequest, MissingCredential, NotServed
 from engine.call import Call
+from engine.errors import StartRefused
 from tenancy import (
     Access,
     Act,
@@ -24,12 +25,17 @@ from tenancy import (
     NotFound,
     PermissionDenied,
     Principal,
+    Restriction,
+    StartsRestricted,
     permits,
 )
 
 CellRpc = Callable[[str, bytes, Call], Awaitable[bytes]]
+CellLookup = Callable[[str], CellRpc]
+"""The cell of that id, or any where the id is empty; raises Unavailable for an unknown one."""
 Control = Callable[[str, Message, Principal], Awaitable[Message]]
 NamespaceLookup = Callable[[str], NamespaceRef]
+RestrictionLookup = Callable[[NamespaceRef], Restriction | None]
 Audit = Callable[[Act], AbstractAsyncContextManager[None]]
 """Is entered before an act is done and left when it is recorded, which it is not if it fails."""
 
@@ -65,21 +71,23 @@ def methods(
 class Dispatcher:
     """Authorizes calls and passes them to who answers them.
 
-    `namespaces` must answer from memory.
+    `namespaces` and `restrictions` must answer from memory.
     """
 
     def __init__(
         self,
         *,
-        cell: CellRpc,
+        cells: CellLookup,
         control: Control,
         namespaces: NamespaceLookup,
         audit: Audit = lambda _act: nullcontext(),
+        restrictions: RestrictionLookup = lambda _namespace: None,
     ) -> None:
-        self._cell = cell
+        self._cells = cells
         self._control = control
         self._namespaces = namespaces
         self._audit = audit
+        self._restrictions = restrictions
         self._acts: set[asyncio.Task[bytes]] = set()
 
     async def dispatch(
@@ -95,18 +103,22 @@ class Dispatcher:
         if row.scope is Scope.SYSTEM:
             caller_id = _system_caller(row, principal)
             call = Call("", "", caller_id, timeout_seconds)
-            return await self._cell(method.name, request.SerializeToString(), call)
+            return await self._cells("")(method.name, request.SerializeToString(), call)
         caller, namespace = await self._namespace_caller(method, request.namespace, principal)
         if method.check is not None:
             method.check(request, request.namespace)
         call = Call(namespace.id, namespace.full_name, caller.id, timeout_seconds)
+        restriction = self._restrictions(namespace) if row.starts_work else None
+        cell = self._cells(namespace.cell)
+        if restriction is not None:
+            cell = _starting_nothing(cell, restriction)
         if not row.is_audited(caller):
-            return await self._cell(method.name, request.SerializeToString(), call)
+            return await cell(method.name, request.SerializeToString(), call)
         act = Act(caller, _action(method), (namespace.id, *_workflow_ids(request)))
 
         async def answer() -> bytes:
             async with self._audit(act):
-                return await self._cell(method.name, request.SerializeToString(), call)
+                return await cell(method.name, request.SerializeToString(), call)
 
         return await self._to_its_end(answer())
 
@@ -160,6 +172,21 @@ class Dispatcher:
         act = Act(principal, _action(method), (target_id,), AuditResult.DENIED)
         async with self._audit(act):
             pass
+
+
+def _starting_nothing(cell: CellRpc, restriction: Restriction) -> CellRpc:
+    """The cell for who may use the runs that there are, and start none.
+
+    Only the cell knows which of the two a call does; it does not know of money.
+    """
+
+    async def ask(method: str, request: bytes, call: Call) -> bytes:
+        try:
+            return await cell(method, request, call.without_starts())
+        except StartRefused as refusal:
+            raise StartsRestricted(call.namespace, restriction.cause, restriction.why) from refusal
+
+    return ask
 
 
 def _system_caller(row: Row, principal: Principal | None) -> str:

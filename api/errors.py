@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import BadRequest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure
 from google.rpc.status_pb2 import Status
 from temporalio.api.enums.v1 import ResourceExhaustedCause, ResourceExhaustedScope
 from temporalio.api.errordetails.v1 import (
@@ -33,6 +33,7 @@ from api.transports.json_codec import JsonCodec
 from billing import errors as billing
 from engine import errors as engine
 from tenancy import errors as tenancy
+from tenancy.single_sign_on import SignOnRefused
 
 TYPE_URL_PREFIX = "type.googleapis.com/"
 RETRY_AFTER_SECONDS = 1
@@ -145,6 +146,14 @@ def _taken(error: tenancy.AlreadyExists) -> Message | None:
     return NamespaceAlreadyExistsFailure() if error.kind == "namespace" else None
 
 
+def _restricted(error: tenancy.StartsRestricted) -> Message:
+    violation = PreconditionFailure.Violation(
+        type=error.cause.upper(), subject=error.namespace, description=error.why
+    )
+    failure: Message = PreconditionFailure(violations=[violation])
+    return failure
+
+
 def _denied(error: Exception) -> Message:
     return PermissionDeniedFailure(reason=str(error))
 
@@ -171,6 +180,11 @@ def _exhausted(cause: ResourceExhaustedCause.ValueType, _error: Exception) -> Me
 
 _over_limit = partial(_exhausted, ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_OPS_LIMIT)
 _over_rate = partial(_exhausted, ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_RPS_LIMIT)
+
+
+def _sign_on_refused(error: SignOnRefused) -> Message:
+    message: Message = ErrorInfo(reason=error.problem.name, domain="single-sign-on")
+    return message
 
 
 def _retry_after(error: Exception) -> Mapping[str, str]:
@@ -216,6 +230,7 @@ TRANSPORT_RULES: Mapping[type[Exception], Rule] = {
     transport.ClientGone: Rule(Code.CANCELLED),
     transport.Draining: Rule(Code.UNAVAILABLE, headers=_retry_after),
     transport.AuditLogFull: Rule(Code.UNAVAILABLE, headers=_retry_after),
+    transport.ControlPlaneAway: Rule(Code.UNAVAILABLE, headers=_retry_after),
     # The same answer can be had as protobuf, so it is the request that does not fit.
     transport.UnrepresentableJson: Rule(
         Code.FAILED_PRECONDITION,
@@ -239,6 +254,7 @@ ENGINE_RULES: Mapping[type[Exception], Rule] = {
     engine.WorkflowAlreadyStarted: Rule(Code.ALREADY_EXISTS, _already_started),
     engine.FailedPrecondition: Rule(Code.FAILED_PRECONDITION),
     engine.WorkflowNotReady: Rule(Code.FAILED_PRECONDITION, lambda _: WorkflowNotReadyFailure()),
+    engine.StartRefused: Rule(Code.FAILED_PRECONDITION),
     engine.PermissionDenied: Rule(Code.PERMISSION_DENIED, _denied),
     engine.ResourceExhausted: Rule(Code.RESOURCE_EXHAUSTED, _over_limit, headers=_retry_after),
     engine.Unavailable: Rule(Code.UNAVAILABLE, headers=_retry_after),
@@ -258,10 +274,17 @@ TENANCY_RULES: Mapping[type[Exception], Rule] = {
     tenancy.LimitReached: Rule(Code.RESOURCE_EXHAUSTED, _over_limit),
     tenancy.PermissionDenied: Rule(Code.PERMISSION_DENIED, _denied),
     tenancy.Unauthenticated: Rule(Code.UNAUTHENTICATED, headers=_challenge),
+    SignOnRefused: Rule(Code.PERMISSION_DENIED, _sign_on_refused),
     tenancy.RateLimited: Rule(Code.RESOURCE_EXHAUSTED, _over_rate, headers=_retry_after),
+    # Not RESOURCE_EXHAUSTED: clients try that again at once, and only a person can mend this.
+    tenancy.StartsRestricted: Rule(Code.FAILED_PRECONDITION, _restricted, http_status=402),
+    tenancy.AddressRefused: Rule(Code.INVALID_ARGUMENT),
+    tenancy.NoAnswer: Rule(Code.FAILED_PRECONDITION),
     tenancy.ProvisioningRefused: Rule(Code.FAILED_PRECONDITION),
     tenancy.ChainBroken: Rule(Code.DATA_LOSS, text=_OURS),
     tenancy.SnapshotRejected: Rule(Code.UNAVAILABLE, headers=_retry_after, text=_OURS),
+    tenancy.SnapshotTooOld: Rule(Code.UNAVAILABLE, headers=_retry_after),
+    tenancy.SealBroken: Rule(Code.DATA_LOSS, text=_OURS),
     tenancy.DatabaseUnavailable: Rule(Code.UNAVAILABLE, headers=_retry_after),
     tenancy.SchemaTooNew: Rule(Code.UNAVAILABLE, text=_OURS),
 }
@@ -271,6 +294,11 @@ BILLING_RULES: Mapping[type[Exception], Rule] = {
     billing.FactsUnreadable: Rule(Code.DATA_LOSS, text=_OURS),
     billing.UnknownFact: _INTERNAL,
     billing.NoPriceList: _INTERNAL,
+    billing.PeriodOpen: Rule(Code.FAILED_PRECONDITION),
+    billing.DeliveryDiffers: _INTERNAL,
+    billing.UnsignedEvent: Rule(Code.INVALID_ARGUMENT),
+    billing.PaymentsUnavailable: Rule(Code.UNAVAILABLE, headers=_retry_after),
+    billing.PaymentsRefused: Rule(Code.INTERNAL),
 }
 
 RULES = {**TRANSPORT_RULES, **ENGINE_RULES, **TENANCY_RULES, **BILLING_RULES}

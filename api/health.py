@@ -8,29 +8,59 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.cells import Cell
-from tenancy import SnapshotReader
+from tenancy import SnapshotView
+from tenancy.snapshot import SNAPSHOT_AGE_SECONDS_MAX
+
+if TYPE_CHECKING:
+    from api.cells import Cell, Cells
+
+DATABASE_READ_SECONDS_MAX = 10.0
+"""So long ago the last reading may be of a database that is there."""
 
 Readiness = Callable[[], dict[str, Any]]
 
 
-def readiness(cell: Cell, snapshot: SnapshotReader) -> Readiness:
+def readiness(cells: Cells, snapshot: SnapshotView) -> Readiness:
     """What /readyz tells; it asks nothing, so that it costs nothing and cannot hang."""
 
     def tell() -> dict[str, Any]:
-        health = cell.health
+        health = cells.health
         staleness = snapshot.staleness_seconds
         is_known = math.isfinite(staleness)
         return {
-            "ready": health.is_ready and is_known,
+            "ready": health.is_ready and snapshot.is_usable,
             "cell": health.problem or "ok",
-            "control_plane": "ok" if is_known else "no snapshot yet",
+            "control_plane": snapshot.problem or "ok",
             "control_plane_staleness_seconds": round(staleness, 1) if is_known else None,
+            "control_plane_staleness_seconds_max": SNAPSHOT_AGE_SECONDS_MAX,
         }
+
+    return tell
+
+
+def cell_readiness(cell: Cell) -> Readiness:
+    """Of a process that is a cell alone."""
+
+    def tell() -> dict[str, Any]:
+        health = cell.health
+        return {"ready": health.is_ready, "cell": health.problem or "ok"}
+
+    return tell
+
+
+def control_plane_readiness(snapshot: SnapshotView) -> Readiness:
+    """Of a process that is the control plane alone: it reads its database each second."""
+
+    def tell() -> dict[str, Any]:
+        age_seconds = snapshot.staleness_seconds
+        is_read = age_seconds <= DATABASE_READ_SECONDS_MAX
+        since = f"for {age_seconds:.0f} seconds" if math.isfinite(age_seconds) else "yet"
+        database = "ok" if is_read else f"could not be read {since}"
+        return {"ready": is_read, "database": database}
 
     return tell
 

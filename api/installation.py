@@ -68,7 +68,16 @@ class Installation:
 
     @property
     def cell_path(self) -> Path:
-        return self.data / "cell-1.db"
+        return self.store_file("cell-1")
+
+    def store_file(self, cell_id: str) -> Path:
+        """The SQLite store of one of several cells."""
+        return self.data / f"{cell_id}.db"
+
+    @property
+    def cells_path(self) -> Path:
+        """Says how many cells the installation has on this machine, if it is not one."""
+        return self.data / "cells"
 
     @property
     def store_path(self) -> Path:
@@ -80,10 +89,9 @@ class Installation:
         """Names the copy that is made of the SQLite files, while nobody has changed them since."""
         return self.data / "moving"
 
-    @property
-    def cell_socket(self) -> Path:
-        """Where the cell listens, for who may enter the directory."""
-        path = self.data / "cell-1.socket"
+    def socket(self, name: str) -> Path:
+        """Where the process of that name listens, for who may enter the directory."""
+        path = self.data / f"{name}.socket"
         if len(os.fsencode(path)) > SOCKET_PATH_BYTES_MAX:
             raise InstallationError(
                 f"{path} is too long for a socket, which takes {SOCKET_PATH_BYTES_MAX} bytes:"
@@ -92,20 +100,51 @@ class Installation:
         return path
 
     @property
+    def system_path(self) -> Path:
+        return self.data / "system.db"
+
+    @property
     def snapshot_path(self) -> Path:
         return self.data / "snapshot"
+
+    @property
+    def frontend_snapshot_path(self) -> Path:
+        """What a frontend was told by the control plane."""
+        return self.data / "frontend.snapshot"
+
+    @property
+    def journal_path(self) -> Path:
+        """The acts that a frontend has not delivered yet."""
+        return self.data / "acts.db"
+
+    @property
+    def mail_path(self) -> Path:
+        """Where letters are put while there is no mail server."""
+        return self.data / "mail"
+
+
+def system_socket(data: Path) -> Path | None:
+    """Where operators' commands reach the system cell; None where its path is too long."""
+    path = data / "system.socket"
+    return path if len(os.fsencode(path)) <= SOCKET_PATH_BYTES_MAX else None
 
 
 class Part(StrEnum):
     """What one process does of an installation's work, and nobody else may do meanwhile."""
 
     ALL = "lock"
-    CELL = "cell.lock"
-    FRONT = "front.lock"
+    CELL = "cell-1.lock"
+    CONTROL_PLANE = "control-plane.lock"
+    FRONTEND = "frontend.lock"
+
+
+def part_of(cell_id: str) -> str:
+    """The part of an installation that one of several cells is."""
+    return f"{cell_id}.lock"
 
 
 @contextmanager
-def installation(data: Path, *parts: Part) -> Iterator[Installation]:
+def installation(data: Path, *parts: str) -> Iterator[Installation]:
     """The directory, made if it is missing, and held against a second server of these parts.
 
     Without parts all of them are meant.
@@ -134,7 +173,7 @@ def _alone(data: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _held(data: Path, part: Part) -> Iterator[None]:
+def _held(data: Path, part: str) -> Iterator[None]:
     """The lock ends with the process, however it ends."""
     descriptor = os.open(data / part, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -14,11 +14,15 @@ from typing import Any, TextIO
 from api.request_id import REQUEST_ID
 
 FIELDS = (
+    "attempt",
     "cell_id",
     "epoch",
     "error",
+    "event_id",
     "full",
     "key_id",
+    "kind",
+    "letter",
     "method",
     "namespace_id",
     "namespace_ids",
@@ -34,7 +38,7 @@ FIELDS = (
     "task",
     "why",
 )
-QUIET_LOGGERS = ("uvicorn", "httpx", "httpcore", "aiosqlite", "asyncio", "alembic")
+QUIET_LOGGERS = ("uvicorn", "httpx", "httpcore", "stripe", "aiosqlite", "asyncio", "alembic")
 """Others' loggers, which tell of every step at INFO."""
 
 

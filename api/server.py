@@ -25,25 +25,27 @@ CONNECTIONS_WAITING_MAX = 2_048
 
 
 class AddressInUse(Exception):
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(
-            f"cannot listen on {host}:{port} ({reason}): name another with --host and --port"
-        )
+    def __init__(self, host: str, port: int, reason: str, remedy: str) -> None:
+        super().__init__(f"cannot listen on {host}:{port} ({reason}): name another with {remedy}")
         self.host = host
         self.port = port
 
 
-def bound_socket(host: str, port: int) -> socket.socket:
+def bound_socket(host: str, port: int, remedy: str = "--host and --port") -> socket.socket:
     """Bound before anything is opened, so that a taken port is told at once."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+        except OSError:
+            listener.close()
+            raise
     except OSError as error:
-        raise AddressInUse(host, port, error.strerror or str(error)) from error
+        raise AddressInUse(host, port, error.strerror or str(error), remedy) from error
     return listener
 
 

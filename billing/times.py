@@ -32,3 +32,18 @@ def month_of(hour: int) -> Period:
     first = hour_start(hour).replace(day=1, hour=0)
     next_first = (first + timedelta(days=31)).replace(day=1)
     return Period(hour_of(first), hour_of(next_first))
+
+
+def month_named(name: str) -> Period:
+    """The period that is called as `2026-11`. Raises ValueError."""
+    return month_of(hour_of(datetime.strptime(name, "%Y-%m").replace(tzinfo=UTC)))
+
+
+def month_name(from_hour: int) -> str:
+    """As `2026-11`."""
+    return hour_start(from_hour).strftime("%Y-%m")
+
+
+def month_title(from_hour: int) -> str:
+    """As `November 2026`."""
+    return hour_start(from_hour).strftime("%B %Y")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,7 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from billing.facts import FactRow, FactSource, UsageKey, count_actions
-from billing.tables import Model, Usage, UsageCursor, UsageShard
+from billing.tables import Model, Usage, UsageCursor, UsageMonth, UsageShard
+from billing.times import hour_of, month_of
 from tenancy import Database
 from tenancy.dialects import insert
 
@@ -36,6 +38,7 @@ class Collector:
         self._database = database
         self._source = source
         self._account_of = account_of
+        self._complete_hour = 0
 
     async def position(self) -> int:
         """Everything up to here is collected, and the cell may forget it."""
@@ -43,7 +46,7 @@ class Collector:
             cursor = await session.get(UsageCursor, self._source.cell_id)
             return cursor.position if cursor else 0
 
-    async def run(self) -> None:
+    async def run(self, now: datetime) -> None:
         """Collect all there is, and have the cell forget what was new."""
         is_new = False
         while count := await self.run_once():
@@ -53,6 +56,21 @@ class Collector:
         # A cell where nothing happens is asked to forget nothing, or it would write for ever.
         if is_new:
             await self._source.delete_facts(await self.position())
+        await self._note_complete(hour_of(now))
+
+    async def _note_complete(self, hour: int) -> None:
+        """The last read began after the hour and found the end. Written once an hour."""
+        if hour <= self._complete_hour:
+            return
+        cell_id = self._source.cell_id
+        async with self._database.transaction() as session:
+            await _lock(session, cell_id)
+            await session.execute(
+                sa.update(UsageCursor)
+                .where(UsageCursor.cell_id == cell_id, UsageCursor.complete_hour < hour)
+                .values(complete_hour=hour)
+            )
+        self._complete_hour = hour
 
     async def run_once(self) -> int:
         """Collect the next rows; how many were read, 0 when there are none.
@@ -136,6 +154,14 @@ async def _ingest(
         for key in sorted(totals)
     ]
     await _upsert(session, Usage, Usage.count, usage, adds=True)
+    months: Counter[tuple[int, str]] = Counter()
+    for key, count in totals.items():
+        months[month_of(key.hour).from_hour, key.namespace_id] += count
+    sums = [
+        {"from_hour": from_hour, "namespace_id": namespace_id, "count": count}
+        for (from_hour, namespace_id), count in sorted(months.items())
+    ]
+    await _upsert(session, UsageMonth, UsageMonth.count, sums, adds=True)
     unassigned = {row["namespace_id"] for row in usage if row["account_id"] is None}
     if unassigned:
         _logger.info("usage_without_account", extra={"namespace_ids": sorted(unassigned)})
@@ -145,7 +171,7 @@ async def _lock(session: AsyncSession, cell_id: str) -> dict[int, int]:
     """Keep other collectors of the cell out until the commit; its shards' marks."""
     await session.execute(
         insert(session, UsageCursor)
-        .values(cell_id=cell_id, position=0)
+        .values(cell_id=cell_id, position=0, complete_hour=0)
         .on_conflict_do_nothing(index_elements=["cell_id"])
     )
     await session.execute(

@@ -15,6 +15,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
 
     `timeout_seconds` is how long the caller still waits; `principal` names it in audit and logs.
     `trace` is the W3C traceparent of the call's own span, where somebody collects traces.
+    Without `may_start` the call may reach runs that there are, and begin none.
     """
 
     namespace_id: str
@@ -22,10 +23,15 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     principal: str = ""
     timeout_seconds: float = 30.0
     trace: str = ""
+    may_start: bool = True
 
     def within(self, seconds: float) -> Call:
         """The same call with less time left."""
         return msgspec.structs.replace(self, timeout_seconds=seconds)
+
+    def without_starts(self) -> Call:
+        """The same call, which may begin no run."""
+        return msgspec.structs.replace(self, may_start=False)
 
     def traced(self, trace: str) -> Call:
         """The same call as a part of a trace."""

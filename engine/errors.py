@@ -8,7 +8,8 @@
     ├── AlreadyExists
     │   └── WorkflowAlreadyStarted
     ├── FailedPrecondition         the run cannot do that now
-    │   └── WorkflowNotReady
+    │   ├── WorkflowNotReady
+    │   └── StartRefused           the call may begin no run, and there is none that it could use
     ├── PermissionDenied
     ├── ResourceExhausted          a limit is reached
     ├── Unavailable                try again: the shard moves or the store is away
@@ -75,6 +76,10 @@ class FailedPrecondition(EngineError):
 
 class WorkflowNotReady(FailedPrecondition):
     """The workflow cannot answer yet: no workflow task of it has completed."""
+
+
+class StartRefused(FailedPrecondition):
+    """No new workflow may be started in this namespace now; what is running goes on."""
 
 
 class PermissionDenied(EngineError):

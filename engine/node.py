@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError, Message
@@ -15,6 +15,7 @@ from engine.cell.committer import Committer
 from engine.cell.directory import Directory
 from engine.cell.dispatch import Dispatcher
 from engine.cell.forwards import Forwards
+from engine.cell.gauges import gauges, of_namespaces
 from engine.cell.history_reader import HistoryReader
 from engine.cell.loader import Loader
 from engine.cell.namespaces import Namespaces
@@ -35,8 +36,10 @@ from engine.errors import (
 from engine.handlers import HANDLERS
 from engine.handlers.handler import Handler
 from engine.handlers.list_task_queues import summaries
+from engine.measures import Measures, Reading, encode
 from engine.peer import Peer
 from engine.persistence.protocols import Store
+from engine.protocol.cell_pb2 import ReadMeasuresRequest
 from engine.protocol.tasks_pb2 import ListTaskQueuesResponse
 from engine.sealing import Sealer
 from engine.tokens import Tokens
@@ -70,6 +73,7 @@ class Node:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopped = False
         self._forwards = Forwards(env)
+        self.measures = Measures(env.monotonic)
         self._directory = Directory(name, env, store, config.shard_count)
         sealer = Sealer(config.sealing_keys, config.sealing_key_active, env.token_bytes)
         tokens = Tokens(sealer)
@@ -77,11 +81,12 @@ class Node:
         namespaces = Namespaces(env, store, self._announce_namespaces)
         answers = TaskAnswers(tokens, history)
         owners = _Owners(self._directory, peer, self._refill)
-        dispatcher = Dispatcher(env, owners, namespaces, answers, history)
+        dispatcher = Dispatcher(env, owners, namespaces, answers, history, measures=self.measures)
         self._committer = Committer(
-            env, store, lambda: self._directory.shards, self._directory.lose
+            env, store, lambda: self._directory.shards, self._directory.lose, self.measures
         )
-        parts = ShardParts(env, store, Loader(env, store).load, dispatcher, self._committer.wake)
+        load, wake = Loader(env, store).load, self._committer.wake
+        parts = ShardParts(env, store, load, dispatcher, wake, self.measures)
         self._directory.wire(parts, self._moved, dispatcher.matching.shard_lost)
         self._purge = Purge(env, store, self._directory, namespaces)
         namespaces.changed = self._purge.wake
@@ -93,7 +98,8 @@ class Node:
             namespaces,
             history,
             tokens,
-            self._queues_elsewhere,
+            self._elsewhere,
+            self.measures,
         )
 
     async def start(self) -> None:
@@ -126,6 +132,11 @@ class Node:
     def store_error(self) -> StoreError | None:
         """Why nothing can be written now, while that is so."""
         return self._directory.store_error
+
+    def readings(self) -> Iterator[Reading]:
+        """What an operator may know of the node's work, at this moment."""
+        yield from self.measures.readings()
+        yield from gauges(self._directory, self._services.dispatcher.matching)
 
     async def call(self, method: str, request: bytes, call: Call) -> bytes:
         """Answer an RPC, wherever its shard is. Raises EngineError."""
@@ -188,6 +199,10 @@ class Node:
             queues = self._services.dispatcher.matching.of_namespace(payload.decode())
             answer = ListTaskQueuesResponse(task_queues=summaries(queues))
             return answer.SerializeToString()
+        if method == remote.MEASURES:
+            wanted = ReadMeasuresRequest.FromString(payload).namespace_ids
+            matching = self._services.dispatcher.matching
+            return encode(of_namespaces(wanted, self.measures, matching))
         if method == remote.OFFER_AGAIN:
             self._moved(int(payload))
             return b""
@@ -202,7 +217,8 @@ class Node:
         return await self._handle(handler, parsed, forward.call)
 
     async def _handle(self, handler: Handler, request: Message, call: Call) -> bytes:
-        TRACE.set(call.trace)
+        if call.trace:
+            TRACE.set(call.trace)
         looked = looked_at.begin()
         try:
             if handler.in_namespace:
@@ -220,12 +236,8 @@ class Node:
             raise Internal from error
         return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
-    async def _queues_elsewhere(self, namespace_id: str) -> list[bytes]:
-        payload = namespace_id.encode()
-        calls = [
-            self._peer.call(node, remote.TASK_QUEUES, payload)
-            for node in sorted(self._directory.nodes())
-        ]
+    async def _elsewhere(self, method: str, payload: bytes) -> list[bytes]:
+        calls = [self._peer.call(node, method, payload) for node in sorted(self._directory.nodes())]
         return [remote.answer_of(reply) for reply in await asyncio.gather(*calls)]
 
     def _announce_namespaces(self) -> None:

@@ -22,6 +22,8 @@ from tenancy.errors import (
     RateLimited,
     SchemaTooNew,
     SnapshotRejected,
+    SnapshotTooOld,
+    StartsRestricted,
     TenancyError,
     Unauthenticated,
     UnauthenticatedReason,
@@ -32,7 +34,9 @@ from tenancy.namespace_settings import NamespaceSettings, SearchAttributeType
 from tenancy.namespaces import Namespace, NamespaceState
 from tenancy.operations import AsyncOperation, OperationKind, OperationState
 from tenancy.passwords import Passwords
+from tenancy.placement import CellPlace
 from tenancy.provisioning import Provisioner
+from tenancy.restrictions import Restriction, RestrictionCause
 from tenancy.roles import (
     PERMITS,
     Access,
@@ -44,9 +48,12 @@ from tenancy.roles import (
     permits,
     system_principal,
 )
-from tenancy.sessions import NewSession, Visit
-from tenancy.snapshot import Snapshot, SnapshotReader
+from tenancy.sessions import NewSession, SignInMethod, Visit
+from tenancy.sign_in import SecondStep
+from tenancy.snapshot import Snapshot, SnapshotView
+from tenancy.snapshot_feed import SnapshotFeed, SnapshotFollower
 from tenancy.snapshot_file import SnapshotFile
+from tenancy.snapshot_reader import SnapshotReader
 from tenancy.users import User
 
 __all__ = [
@@ -61,6 +68,7 @@ __all__ = [
     "AsyncOperation",
     "AuditRecord",
     "AuditResult",
+    "CellPlace",
     "CertificateFilter",
     "CertificateTrust",
     "ChainBroken",
@@ -90,12 +98,21 @@ __all__ = [
     "Provisioner",
     "ProvisioningRefused",
     "RateLimited",
+    "Restriction",
+    "RestrictionCause",
     "SchemaTooNew",
     "SearchAttributeType",
+    "SecondStep",
+    "SignInMethod",
     "Snapshot",
+    "SnapshotFeed",
     "SnapshotFile",
+    "SnapshotFollower",
     "SnapshotReader",
     "SnapshotRejected",
+    "SnapshotTooOld",
+    "SnapshotView",
+    "StartsRestricted",
     "TenancyError",
     "Unauthenticated",
     "UnauthenticatedReason",

@@ -18,7 +18,7 @@ ACCOUNT_NAME_CHARACTERS_MAX = 64
 
 class Account(Model):
     """`name` is for people and may be empty. `audit_sequence` and `audit_hash` are the head of the
-    account's audit chain.
+    account's audit chain. Where a second factor is required, no password alone opens anything.
     """
 
     __tablename__ = "account"
@@ -27,6 +27,7 @@ class Account(Model):
     created_at: Mapped[datetime]
     audit_sequence: Mapped[int] = mapped_column(sa.BigInteger, default=0)
     audit_hash: Mapped[bytes] = mapped_column(sa.LargeBinary(32), default=bytes(32))
+    requires_second_factor: Mapped[bool] = mapped_column(default=False)
 
 
 def check_account_name(name: str) -> None:

@@ -136,7 +136,8 @@ class NewApiKey:
 def key_principal(key: ApiKey, owner: Principal) -> Principal:
     """What a key may do now: its scope, cut down to what its owner still may do.
 
-    Account roles come with an account-wide key only: whole with admin, reading otherwise.
+    Account roles come with an account-wide key only: whole with admin, reading otherwise. That of
+    whoever may read metrics alone is theirs too: it opens no namespace.
     """
     role, permission, grants = None, None, {}
     if key.account_permission is None:
@@ -151,7 +152,10 @@ def key_principal(key: ApiKey, owner: Principal) -> Principal:
         for namespace_id, own in owner.grants.items():
             if narrowed := narrower(key.account_permission, own):
                 grants[namespace_id] = narrowed
-        if key.account_permission is Permission.ADMIN:
+        if (
+            key.account_permission is Permission.ADMIN
+            or owner.account_role is AccountRole.METRICS_READ
+        ):
             role = owner.account_role
         elif key.account_permission is not Permission.WORKER:
             role = AccountRole.READ
@@ -305,6 +309,8 @@ class ApiKeys:
         wanted = scope.account_permission
         if wanted is not None:
             held = actor.account_permission
+            if actor.account_role is AccountRole.METRICS_READ:
+                held = Permission.READ
             if held is None or wanted not in IMPLIED[held]:
                 raise PermissionDenied(
                     action, actor.account_id, "list the namespaces that the key is for"

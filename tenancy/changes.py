@@ -18,6 +18,8 @@ class ChangeKind(StrEnum):
     NAMESPACE = "namespace"
     API_KEY = "api_key"
     USER = "user"
+    RESTRICTION = "restriction"
+    """Of an account: its id is the account's."""
 
 
 class ChangeHead(Model):
@@ -43,6 +45,15 @@ async def record_change(session: AsyncSession, kind: ChangeKind, id: str) -> Non
     )
     await session.execute(sa.delete(Change).where(Change.kind == kind, Change.id == id))
     await session.execute(sa.insert(Change).values(seq=seq, kind=kind, id=id))
+    session.info[CHANGED] = True
+
+
+async def outrun(session: AsyncSession, seq: int) -> None:
+    """Makes the last number higher than this one, where it is not."""
+    await session.execute(
+        sa.update(ChangeHead).where(ChangeHead.seq <= seq).values(seq=seq + 1),
+        execution_options={"synchronize_session": False},
+    )
     session.info[CHANGED] = True
 
 

@@ -24,6 +24,9 @@ ENUM_CHARACTERS = 20
 CHANGED = "changed"
 """Key in a session's info: this unit of work altered what the snapshot holds."""
 
+POSTED = "posted"
+"""Key in a session's info: this unit of work has letters for the postman."""
+
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
     """An aware UTC datetime; SQLite forgets the zone, so it is put back on reading."""
@@ -84,7 +87,8 @@ class Model(DeclarativeBase):
 
 
 class Database:
-    """Opens units of work; `changed` is set after each commit that the snapshot must follow.
+    """Opens units of work; `changed` is set after each commit that the snapshot must follow, and
+    `posted` after one with letters.
 
     What a unit of work reads may have changed when it writes, unless it holds a lock: that of the
     account (`tenancy.accounts.locked_account`) for all that belongs to one, taken first.
@@ -95,29 +99,45 @@ class Database:
         self._writers = async_sessionmaker(self._engine, expire_on_commit=False)
         self._readers = async_sessionmaker(for_reading(self._engine), expire_on_commit=False)
         self.changed = asyncio.Event()
+        self.posted = asyncio.Event()
+        self.failure_count = 0
+        """Units of work that it did not do because it was away or gave up."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Commits when the block ends, rolls back when it raises. Raises DatabaseUnavailable."""
-        with failures_told():
+        with self._failures_counted():
             async with self._writers.begin() as session:
                 yield session
         if session.info.get(CHANGED):
             self.changed.set()
+        if session.info.get(POSTED):
+            self.posted.set()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """A unit of work that waits for no writer, keeps none waiting, and sees one moment."""
-        with failures_told():
+        with self._failures_counted():
             async with self._readers() as session:
                 yield session
 
     async def aclose(self) -> None:
         await self._engine.dispose()
 
+    @contextmanager
+    def _failures_counted(self) -> Iterator[None]:
+        try:
+            with failures_told():
+                yield
+        except DatabaseUnavailable:
+            self.failure_count += 1
+            raise
+
 
 async def forget(
-    session: AsyncSession, key: InstrumentedAttribute[str], is_over: sa.ColumnElement[bool]
+    session: AsyncSession,
+    key: InstrumentedAttribute[str] | InstrumentedAttribute[bytes],
+    is_over: sa.ColumnElement[bool],
 ) -> None:
     """Deletes all rows that are over.
 

@@ -10,9 +10,14 @@ TenancyError
 ├── PermissionDenied       known caller, missing right
 ├── Unauthenticated        no usable credential
 ├── RateLimited            too many attempts
+├── StartsRestricted       no new workflow may be started, for a reason that has to do with money
+├── AddressRefused         an URL of a tenant's leads where we do not go
+├── NoAnswer               a server of a tenant's cannot be reached or breaks a limit
 ├── ProvisioningRefused    a cell will never accept this namespace
 ├── ChainBroken            an audit record was changed, removed or added
-├── SnapshotRejected       a persisted snapshot is forged, damaged or too old
+├── SnapshotRejected       a snapshot, kept or sent, is forged, damaged or too old
+├── SnapshotTooOld         a door has heard of no revocation for too long
+├── SealBroken             a sealed secret was changed, moved, or is another installation's
 ├── DatabaseUnavailable    it cannot be reached or is too busy; what was asked may have been done
 └── SchemaTooNew           a later release has changed the tables
 """
@@ -90,6 +95,11 @@ class UnauthenticatedReason(StrEnum):
     EXPIRED_KEY = "the API key has expired; create a new one"
     BAD_CREDENTIALS = "the e-mail or the password is wrong"
     NO_SESSION = "the session has ended; log in again"
+    SECOND_STEP = "you have a login with a second factor; log in with it"
+    BAD_CODE = "the code is wrong, or was used already; wait for the next one"
+    SECOND_FACTOR_MISSING = (
+        "this account asks everybody for a second factor; log in to the console and set yours up"
+    )
     UNTRUSTED_CERTIFICATE = (
         "the client certificate has expired, is not X.509 v3 for clients, or leads to no CA of this"
         " namespace; present one that a CA of the namespace issued, with its intermediates"
@@ -98,6 +108,10 @@ class UnauthenticatedReason(StrEnum):
         "the client certificate matches no certificate filter of this namespace; present another"
     )
     DENIED_CERTIFICATE = "the client certificate was denied in this namespace; present another"
+    SINGLE_SIGN_ON = (
+        "your account logs in by single sign-on; on the log-in page, give your e-mail address and"
+        " choose Continue with single sign-on"
+    )
     FOREIGN_PAGE = "the request does not come from a page of this session; reload the page"
 
 
@@ -111,6 +125,30 @@ class RateLimited(TenancyError):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"too many attempts; retry after {retry_after_seconds} seconds")
         self.retry_after_seconds = retry_after_seconds
+
+
+class StartsRestricted(TenancyError):
+    """What runs goes on. `why` names the budget or the invoice, and the remedy."""
+
+    def __init__(self, namespace: str, cause: str, why: str) -> None:
+        super().__init__(
+            f"no new workflow is started in {namespace!r}: {why}; what is running goes on"
+        )
+        self.namespace = namespace
+        self.cause = cause
+        self.why = why
+
+
+class AddressRefused(TenancyError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the URL is refused: {why}; give a public https URL")
+        self.why = why
+
+
+class NoAnswer(TenancyError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the server of that URL gave no usable answer: {why}")
+        self.why = why
 
 
 class ProvisioningRefused(TenancyError):
@@ -128,6 +166,18 @@ class SnapshotRejected(TenancyError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the persisted snapshot is {reason}; connect to the control plane")
         self.reason = reason
+
+
+class SnapshotTooOld(TenancyError):
+    """This door has heard nothing of keys and certificates for a day, so it trusts none: retry."""
+
+    def __init__(self) -> None:
+        super().__init__(type(self).__doc__)
+
+
+class SealBroken(TenancyError):
+    def __init__(self) -> None:
+        super().__init__("a sealed secret cannot be opened; restore the installation's secrets")
 
 
 class DatabaseUnavailable(TenancyError):

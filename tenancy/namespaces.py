@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,16 +19,11 @@ from tenancy.certificate_upload import checked
 from tenancy.certificates import CertificateTrust
 from tenancy.changes import ChangeKind, record_change
 from tenancy.database import Model, Text, stored_enum
-from tenancy.errors import (
-    AlreadyExists,
-    Conflict,
-    InvalidField,
-    LimitReached,
-    NotFound,
-    WrongState,
-)
+from tenancy.errors import AlreadyExists, Conflict, LimitReached, NotFound, WrongState
+from tenancy.namespace_name import NAME_CHARACTERS_MAX, check_name
 from tenancy.namespace_settings import NamespaceSettings, SearchAttributeType
 from tenancy.operations import AsyncOperation, OperationKind, Operations
+from tenancy.placement import REGION_DEFAULT, Placement
 from tenancy.randomness import Now, TokenBytes, new_uuid
 from tenancy.roles import (
     Access,
@@ -40,12 +34,9 @@ from tenancy.roles import (
     require,
     require_in,
 )
-from tenancy.users import NamespaceGrant
+from tenancy.users import NamespaceGrant, User
 
 NAMESPACES_PER_ACCOUNT_MAX = 100
-NAME_CHARACTERS_MIN = 2
-NAME_CHARACTERS_MAX = 39
-_NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{NAME_CHARACTERS_MAX - 2}}}[a-z0-9]")
 
 
 class NamespaceState(StrEnum):
@@ -73,6 +64,7 @@ class Namespace(Model):
     name: Mapped[str] = mapped_column(Text(NAME_CHARACTERS_MAX))
     generation: Mapped[int]
     cell: Mapped[str] = mapped_column(Text(63))
+    region: Mapped[str] = mapped_column(Text(63), default=REGION_DEFAULT)
     retention_days: Mapped[int]
     search_attributes: Mapped[dict[str, str]] = mapped_column(sa.JSON)
     is_delete_protected: Mapped[bool]
@@ -130,7 +122,7 @@ class _Change:
 
 
 class Namespaces:
-    """`cell` is where new namespaces are placed."""
+    """`placement` chooses the cells of new ones."""
 
     def __init__(
         self,
@@ -139,13 +131,13 @@ class Namespaces:
         token_bytes: TokenBytes,
         operations: Operations,
         audit: AuditLog,
-        cell: str,
+        placement: Placement,
     ) -> None:
         self._now = now
         self._token_bytes = token_bytes
         self._operations = operations
         self._audit = audit
-        self._cell = cell
+        self._placement = placement
 
     async def create(
         self,
@@ -154,6 +146,7 @@ class Namespaces:
         name: str,
         settings: NamespaceSettings | None = None,
         *,
+        region: str | None = None,
         operation_id: str | None = None,
     ) -> AsyncOperation:
         """Starts the creation; the namespace is `operation.resource_id`."""
@@ -163,16 +156,18 @@ class Namespaces:
         settings = self._checked(settings or NamespaceSettings())
         account = await locked_account(session, actor.account_id)
         kind = OperationKind.CREATE_NAMESPACE
-        request: list[object] = [kind, name, settings.told()]
+        request: list[object] = [kind, name, settings.told(), *([region] if region else [])]
         if again := await self._operations.repeated(session, account.id, operation_id, request):
             return again
         now = self._now()
+        cell = self._placement.place(region, await _counts(session))
         namespace = Namespace(
             id=new_uuid(self._token_bytes),
             account_id=account.id,
             name=name,
             generation=await self._next_generation(session, account.id, name),
-            cell=self._cell,
+            cell=cell.id,
+            region=cell.region,
             state=NamespaceState.ACTIVATING,
             resource_version=1,
             created_at=now,
@@ -371,17 +366,20 @@ class Namespaces:
         session.add(
             NamespaceGrant(user_id=actor.user_id, namespace_id=ref.id, permission=Permission.ADMIN)
         )
+        # Whoever read the user before does not take this away unseen.
+        await session.execute(
+            sa.update(User)
+            .where(User.id == actor.user_id)
+            .values(resource_version=User.resource_version + 1)
+        )
         await record_change(session, ChangeKind.USER, actor.user_id)
 
 
-def check_name(name: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise InvalidField(
-            "name",
-            f"must have {NAME_CHARACTERS_MIN} to {NAME_CHARACTERS_MAX} lower-case letters, digits "
-            "and hyphens, begin with a letter and end with a letter or digit",
-            "choose another name",
-        )
+async def _counts(session: AsyncSession) -> Mapping[str, int]:
+    """How many namespaces each cell has."""
+    live = Namespace.state != NamespaceState.DELETED
+    asked = sa.select(Namespace.cell, sa.func.count()).where(live).group_by(Namespace.cell)
+    return {cell: count for cell, count in await session.execute(asked)}
 
 
 def _label(namespace: Namespace, *, is_shared: bool = False) -> str:

@@ -27,6 +27,10 @@ class OperationKind(StrEnum):
     CREATE_API_KEY = "create_api_key"
     UPDATE_API_KEY = "update_api_key"
     DELETE_API_KEY = "delete_api_key"
+    CREATE_USER = "create_user"
+    UPDATE_USER = "update_user"
+    DELETE_USER = "delete_user"
+    SET_USER_NAMESPACE_ACCESS = "set_namespace_access"
 
 
 class OperationState(StrEnum):

@@ -60,8 +60,11 @@ class Passwords:
         return await self._in_thread(lambda: self._hasher.hash(password, salt=salt))
 
     async def verify(self, stored: str | None, password: str) -> bool:
-        """Takes as long for a user that does not exist (stored is None) as for one that does."""
-        if stored is None:
+        """Takes as long for a user that does not exist (stored is None) as for one that does.
+
+        Nothing matches an empty hash, which stands for no password.
+        """
+        if not stored:
             await self.hash(password)
             return False
         return await self._in_thread(lambda: self._matches(stored, password))

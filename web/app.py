@@ -14,14 +14,30 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web.errors import LoggedOut, NoSuchPage, WebError
-from web.pages import certificates, entry, keys, namespaces, overview, usage, workflow, workflows
+from web.pages import (
+    billing,
+    budgets,
+    certificates,
+    entry,
+    keys,
+    links,
+    members,
+    namespaces,
+    overview,
+    security,
+    single_sign_on,
+    usage,
+    workflow,
+    workflows,
+)
 from web.rendering import STATIC, render
 from web.visit import for_anyone, for_users
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self';"
-    " frame-ancestors 'none'"
+    " connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'"
+    # A form of ours leads on to where cards are entered.
+    " https://checkout.stripe.com https://billing.stripe.com; frame-ancestors 'none'"
 )
 SECURITY_HEADERS = {
     "content-security-policy": CONTENT_SECURITY_POLICY,
@@ -65,6 +81,65 @@ ROUTES = (
     Route(RUN, for_users(workflow.show)),
     Route(RUN + "/{action}", for_users(workflow.act), methods=["POST"]),
     Route("/usage", for_users(usage.show)),
+    Route("/budgets", for_users(budgets.show_all)),
+    Route("/budgets", for_users(budgets.create), methods=["POST"]),
+    Route("/budgets/{budget}", for_users(budgets.show)),
+    Route("/budgets/{budget}", for_users(budgets.save), methods=["POST"]),
+    Route("/budgets/{budget}/delete", for_users(budgets.delete), methods=["POST"]),
+    Route("/budgets/{budget}/webhook-secret", for_users(budgets.renew_secret), methods=["POST"]),
+    Route("/budgets/{budget}/webhook-test", for_users(budgets.test_webhook), methods=["POST"]),
+    Route("/login/code", for_anyone(entry.give_code), methods=["POST"]),
+    Route("/forgotten", for_anyone(links.forgotten_form)),
+    Route("/forgotten", for_anyone(links.forgotten), methods=["POST"]),
+    Route("/reset", for_anyone(links.reset_form)),
+    Route("/reset", for_anyone(links.reset), methods=["POST"]),
+    Route("/verify", for_anyone(links.verify_form)),
+    Route("/verify", for_anyone(links.verify), methods=["POST"]),
+    Route("/join", for_anyone(links.join_form)),
+    Route("/join", for_anyone(links.join), methods=["POST"]),
+    Route("/members", for_users(members.show)),
+    Route("/members", for_users(members.invite), methods=["POST"]),
+    Route("/members/{member}", for_users(members.show_one)),
+    Route("/members/{member}", for_users(members.change), methods=["POST"]),
+    Route("/members/{member}/send", for_users(members.send_again), methods=["POST"]),
+    Route("/members/{member}/remove", for_users(members.remove), methods=["POST"]),
+    Route(
+        "/members/{member}/second-factor",
+        for_users(members.remove_second_factor),
+        methods=["POST"],
+    ),
+    Route("/security", for_users(security.show)),
+    Route("/security/password", for_users(security.change_password), methods=["POST"]),
+    Route("/security/proof", for_users(security.send_proof), methods=["POST"]),
+    Route("/security/authenticator", for_users(security.enrol)),
+    Route("/security/authenticator", for_users(security.begin), methods=["POST"]),
+    Route("/security/authenticator/confirm", for_users(security.confirm), methods=["POST"]),
+    Route("/security/authenticator/codes", for_users(security.renew_codes), methods=["POST"]),
+    Route("/security/authenticator/remove", for_users(security.remove), methods=["POST"]),
+    Route("/security/sessions/end", for_users(security.end_others), methods=["POST"]),
+    Route("/security/sessions/{session}/end", for_users(security.end_session), methods=["POST"]),
+    Route("/security/policy", for_users(security.set_policy), methods=["POST"]),
+    Route("/login/sso", for_anyone(single_sign_on.begin), methods=["POST"]),
+    Route("/login/sso/{account}", for_anyone(single_sign_on.finish)),
+    Route("/single-sign-on", for_users(single_sign_on.show)),
+    Route("/single-sign-on", for_users(single_sign_on.change), methods=["POST"]),
+    Route("/single-sign-on/test", for_users(single_sign_on.test), methods=["POST"]),
+    Route("/single-sign-on/remove", for_users(single_sign_on.remove), methods=["POST"]),
+    Route("/single-sign-on/domains", for_users(single_sign_on.add_domain), methods=["POST"]),
+    Route(
+        "/single-sign-on/domains/{domain}/prove",
+        for_users(single_sign_on.prove_domain),
+        methods=["POST"],
+    ),
+    Route(
+        "/single-sign-on/domains/{domain}/remove",
+        for_users(single_sign_on.remove_domain),
+        methods=["POST"],
+    ),
+    Route("/billing", for_users(billing.show)),
+    Route("/billing/checkout", for_users(billing.open_checkout), methods=["POST"]),
+    Route("/billing/portal", for_users(billing.open_portal), methods=["POST"]),
+    Route("/billing/invoices/{invoice}", for_users(billing.show_invoice)),
 )
 
 

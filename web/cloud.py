@@ -67,6 +67,9 @@ class Cloud:
     async def post(self, path: str, body: Answer) -> Answer:
         return await self._call("POST", path, json=body)
 
+    async def put(self, path: str, body: Answer) -> Answer:
+        return await self._call("PUT", path, json=body)
+
     async def delete(self, path: str, **query: str | int) -> Answer:
         return await self._call("DELETE", path, params=query)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 SECONDS_PER_MINUTE = 60
@@ -22,6 +22,11 @@ def read_time(text: str | None) -> datetime | None:
         return None
     short = _FRACTION.sub(lambda match: "." + match[1][:6].ljust(6, "0"), text)
     return datetime.fromisoformat(short).astimezone(UTC)
+
+
+def read_month(name: str) -> str:
+    """`2026-11` as a reader says it."""
+    return date.fromisoformat(f"{name}-01").strftime("%B %Y")
 
 
 def read_duration(text: str | None) -> timedelta | None:

@@ -13,6 +13,12 @@ from web.cloud import Answer, Cloud
 from web.errors import FORM_BYTES_MAX, ForeignForm, FormTooLarge, LoggedOut
 from web.rendering import render
 
+HOME = "/namespaces"
+"""Where a visitor goes on to who is not on the way to another page."""
+
+ENROLLING = ("/security", "/logout")
+"""The pages for who must set up a second factor before anything else."""
+
 SAME_SITE = ("same-origin", "none")
 
 
@@ -23,6 +29,10 @@ class Session:
     email: str
     account_id: str
     csrf_token: str
+    user_id: str = ""
+    role: str = ""
+    is_email_verified: bool = True
+    must_enrol: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,8 @@ def for_users(handler: Handler) -> Endpoint:
             session = _session(await cloud.get("/api/v1/session"))
             # For the page of an error, which is made where this visit is over.
             request.state.session = session
+            if session.must_enrol and not request.url.path.startswith(ENROLLING):
+                return RedirectResponse(ENROLLING[0], 303)
             return _keep(cloud, await handler(Visit(request, cloud, session, form)))
 
     return serve
@@ -86,6 +98,13 @@ def for_anyone(handler: Handler) -> Endpoint:
             return _keep(cloud, await handler(Visit(request, cloud, None, form)))
 
     return serve
+
+
+def inside(path: str) -> str:
+    """A page of the console to go on to; an address of another site is not one."""
+    parts = urlsplit(path)
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if is_ours and not parts.scheme and not parts.netloc else HOME
 
 
 async def session_of(cloud: Cloud) -> Session | None:
@@ -104,6 +123,10 @@ def _session(answer: Answer) -> Session:
         email=str(answer.get("email", "")),
         account_id=str(answer["account_id"]),
         csrf_token=str(answer["csrf_token"]),
+        user_id=str(answer.get("user_id", "")),
+        role=str(answer.get("role", "")),
+        is_email_verified=bool(answer.get("is_email_verified", True)),
+        must_enrol=bool(answer.get("must_enrol", False)),
     )
 
 

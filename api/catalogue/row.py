@@ -47,7 +47,7 @@ class Row:
     Any one of `access` suffices; an empty `access` lets nobody in, unless the call `is_open`: then
     whoever is authenticated reaches the handler, which checks the single resource.
     `timeout_seconds` holds for callers who give none. An audited call is answered when its record
-    is durable.
+    is durable. A call that `starts_work` may begin a run: it is told where none may be begun.
     """
 
     scope: Scope
@@ -56,6 +56,7 @@ class Row:
     is_open: bool = False
     audited: Audited = Audited.NOBODY
     timeout_seconds: float = CALL_SECONDS
+    starts_work: bool = False
 
     def is_audited(self, caller: Principal) -> bool:
         if self.audited is Audited.PEOPLE:
@@ -67,10 +68,16 @@ def cell(
     *access: Access,
     audited: Audited = Audited.NOBODY,
     timeout_seconds: float = CALL_SECONDS,
+    starts_work: bool = False,
 ) -> Row:
     """Answered by the namespace's cell."""
     return Row(
-        Scope.NAMESPACE, Plane.CELL, access, audited=audited, timeout_seconds=timeout_seconds
+        Scope.NAMESPACE,
+        Plane.CELL,
+        access,
+        audited=audited,
+        timeout_seconds=timeout_seconds,
+        starts_work=starts_work,
     )
 
 

@@ -25,8 +25,12 @@ from api.cloud.region.get_region import get_region
 from api.cloud.region.get_regions import get_regions
 from api.cloud.services import Services
 from api.cloud.usage.get_usage import get_usage
+from api.cloud.user.create_user import create_user
+from api.cloud.user.delete_user import delete_user
 from api.cloud.user.get_user import get_user
 from api.cloud.user.get_users import get_users
+from api.cloud.user.set_user_namespace_access import set_user_namespace_access
+from api.cloud.user.update_user import update_user
 from api.transports.errors import NotServed
 from tenancy import Principal
 
@@ -50,8 +54,10 @@ def _request_name(handler: Handler) -> str:
 HANDLERS = by_method(
     create_api_key,
     create_namespace,
+    create_user,
     delete_api_key,
     delete_namespace,
+    delete_user,
     get_account,
     get_api_key,
     get_api_keys,
@@ -64,8 +70,10 @@ HANDLERS = by_method(
     get_usage,
     get_user,
     get_users,
+    set_user_namespace_access,
     update_api_key,
     update_namespace,
+    update_user,
 )
 
 

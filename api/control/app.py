@@ -6,13 +6,24 @@ import logging
 from collections.abc import MutableMapping
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.control import certificates, keys, sessions, usage
+from api.control import (
+    billing,
+    budgets,
+    certificates,
+    invitations,
+    keys,
+    security,
+    sessions,
+    single_sign_on,
+    usage,
+)
+from api.control.access import check_access, check_rows
 from api.control.desk import Desk
 from api.errors import status_of
 from api.transports.errors import (
@@ -36,19 +47,45 @@ SECURITY_HEADERS = {
 }
 
 
+_MODULES = (
+    sessions,
+    keys,
+    certificates,
+    usage,
+    billing,
+    budgets,
+    security,
+    invitations,
+    single_sign_on,
+)
+
+
 def control_app(desk: Desk) -> FastAPI:
     """Its OpenAPI document is part of the door's; it serves no pages of its own."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        dependencies=[Depends(check_access)],
+    )
     app.state.desk = desk
-    for routes in (sessions, keys, certificates, usage):
-        app.include_router(routes.router)
+    routers = [module.router for module in _MODULES]
+    check_rows(route for router in routers for route in router.routes)
+    for router in routers:
+        app.include_router(router)
+    answering(app)
+    return app
+
+
+def answering(app: FastAPI) -> None:
+    """Has it answer refusals, and all else, as every route of the cloud does."""
     for kind in (TenancyError, BillingError, TransportError):
         app.add_exception_handler(kind, _refuse)
     app.add_exception_handler(Exception, _tell)
     app.add_exception_handler(RequestValidationError, _refuse_fields)
     app.add_exception_handler(HTTPException, _refuse_http)
     app.add_middleware(_Edge)
-    return app
 
 
 class _Edge:

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from fastapi import Request
 
 from api.authentication import Authenticator, session_token
+from api.budgeting import Budgeting
+from api.payments import Payments
 from api.tls import Tls
 from api.transports.errors import MissingCredential
 from tenancy import (
@@ -31,6 +33,8 @@ class Desk:
     authenticator: Authenticator
     now: Now
     tls: Tls
+    payments: Payments
+    budgeting: Budgeting
 
 
 def desk_of(request: Request) -> Desk:
@@ -42,6 +46,11 @@ def desk_of(request: Request) -> Desk:
 def client_address(request: Request) -> str:
     """The caller's address, for limits by address; a socket without one counts as one caller."""
     return "" if request.client is None else request.client.host
+
+
+def user_agent(request: Request) -> str:
+    """What the browser calls itself."""
+    return request.headers.get("user-agent", "")
 
 
 def check_origin(request: Request) -> None:
@@ -58,21 +67,28 @@ def check_origin(request: Request) -> None:
 
 
 async def caller_of(request: Request) -> Principal:
-    """By API key or session; raises MissingCredential and Unauthenticated."""
+    """By API key or session, looked up once; raises MissingCredential and Unauthenticated."""
+    known = getattr(request.state, "caller", None)
+    if isinstance(known, Principal):
+        return known
     principal = await desk_of(request).authenticator.authenticate(
         dict(request.scope["headers"]), is_write=request.method not in _READS
     )
     if principal is None:
         raise MissingCredential
+    request.state.caller = principal
     return principal
 
 
-async def visit_of(request: Request) -> Visit:
-    """The session behind the cookie; its own token must come with what changes something."""
+async def visit_of(request: Request, *, is_enrolling: bool = False) -> Visit:
+    """The session behind the cookie; its own token must come with what changes something.
+
+    `is_enrolling` lets in who must set up a second factor before anything else.
+    """
     token = session_token(request.headers.get("cookie", ""))
     if token is None:
         raise Unauthenticated(UnauthenticatedReason.NO_SESSION)
-    visit = await desk_of(request).control.sessions.resume(token)
+    visit = await desk_of(request).control.sessions.resume(token, is_enrolling=is_enrolling)
     if request.method not in _READS:
         check_origin(request)
         visit.check_csrf(request.headers.get("x-csrf-token", ""))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import base64
+import json
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
@@ -15,7 +17,8 @@ from pydantic.alias_generators import to_camel
 from api.control.desk import caller_of, desk_of
 from billing import queries
 from billing.prices import CURRENCY
-from billing.queries import GroupBy, MonthToDate, SeriesPoint
+from billing.queries import GroupBy, MonthToDate, Position, SeriesPoint
+from billing.rating import Line
 from billing.times import HOURS_PER_DAY, hour_of, hour_start, month_of
 from tenancy import Access, InvalidField, NamespaceRef, NotFound, Principal, permits
 
@@ -26,47 +29,53 @@ SERIES_HOURS_MAX = 31 * HOURS_PER_DAY
 HOUR_MIN = hour_of(datetime(FIRST_YEAR, 1, 1, tzinfo=UTC))
 HOUR_MAX = hour_of(datetime(2100, 1, 1, tzinfo=UTC))
 
+TOKEN_CHARACTERS_MAX = 20_000
+"""As long as the longest names of workflow types and task queues make one."""
+
+Names = Mapping[str, str]
+T = TypeVar("T")
+
 router = APIRouter(tags=["Usage"])
 Caller = Annotated[Principal, Depends(caller_of)]
 
 
 class Share(BaseModel):
-    """What one key counted and cost. `name` is the key for people to read."""
+    """What one key counted and cost. `name` is the key for people to read.
 
-    key: str
+    `key` is null for all together that are not among the largest.
+    """
+
+    key: str | None
     name: str
     actions: int
     cost: Decimal
 
 
 class Cell(BaseModel):
-    """What one Action counted and cost in one namespace."""
+    """What one Action counted and cost in one namespace.
 
-    namespace_id: str
+    `namespace_id` is null for all namespaces together that are not among the largest.
+    """
+
+    namespace_id: str | None
     namespace: str
     action: str
     actions: int
     cost: Decimal
 
 
-class Line(BaseModel):
-    """A line of the invoice if the month ended now."""
-
-    text: str
-    quantity: int | None
-    per_million: Decimal | None
-    amount: Decimal
-
-
 class Cost(BaseModel):
-    """A month so far. The shares of each grouping add up to the same sum, and so do the cells."""
+    """A month so far. The shares of each grouping add up to the same sum, and so do the cells.
+
+    `lines` are those of the invoice if the month ended now.
+    """
 
     account_id: str
     period_start: datetime
     as_of: datetime
     currency: str
     actions: int
-    lines: list[Line]
+    lines: tuple[Line, ...]
     total: Decimal
     by_namespace_and_action: list[Cell]
     by_namespace: list[Share]
@@ -98,7 +107,7 @@ class Series(BaseModel):
 class UsageRow(BaseModel):
     """Actions of one hour. `hour` is hours since 1970-01-01T00:00Z."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
     action: str
     workflow_type: str
     task_queue: str
@@ -114,7 +123,7 @@ class Usage(BaseModel):
     next_page_token: str
 
 
-@router.get("/api/v1/usage/cost")
+@router.get("/api/v1/usage/cost", response_model=Cost)
 async def cost(
     request: Request,
     caller: Caller,
@@ -122,15 +131,19 @@ async def cost(
         str | None,
         Query(pattern=r"^20\d\d-(0[1-9]|1[0-2])$", description="As 2026-01; this one if left out."),
     ] = None,
-) -> Cost:
-    """The cost of a calendar month by namespace, Action, workflow type and day."""
+) -> Response:
+    """The cost of a calendar month by namespace, Action, workflow type and day.
+
+    The 100 namespaces and workflow types with the most Actions are told one by one, all others as
+    one.
+    """
     desk = desk_of(request)
     await desk.control.require(caller, Access.USAGE, "usage.cost")
     as_of = _as_of(month, desk.now())
     async with desk.database.reading() as session:
         told = await queries.month_to_date(session, caller.account_id, as_of)
         names = await desk.control.namespaces.names(session, caller, with_deleted=True)
-    return _cost(told, names)
+    return await _answer(_cost, told, names)
 
 
 @router.get("/api/v1/usage/series", response_model=Series)
@@ -159,9 +172,7 @@ async def series(
         namespaces = desk.control.namespaces
         is_named = group_by is GroupBy.NAMESPACE
         names = await namespaces.names(session, caller, with_deleted=True) if is_named else {}
-    # As many points as a month has hours, times the keys: not while other calls wait.
-    body = await asyncio.to_thread(_series_json, told, names)
-    return Response(body, media_type="application/json")
+    return await _answer(_series, told, names)
 
 
 @router.get("/api/v1/usage")
@@ -173,7 +184,7 @@ async def usage(
     from_hour: Annotated[int | None, Query(alias="from", ge=0, le=2**31)] = None,
     to_hour: Annotated[int | None, Query(alias="to", ge=0, le=2**31)] = None,
     next_page_token: Annotated[
-        str, Query(alias="nextPageToken", pattern=r"^\d{0,9}$", description="Of the last answer.")
+        str, Query(alias="nextPageToken", max_length=TOKEN_CHARACTERS_MAX)
     ] = "",
 ) -> Usage:
     """The ledger of one namespace, as it was counted, from one hour to before another."""
@@ -181,22 +192,44 @@ async def usage(
     ref = desk.control.snapshot.resolve(namespace)
     _check_reader(caller, ref)
     async with desk.database.reading() as session:
-        rows = await queries.namespace_usage(session, ref.id, from_hour, to_hour)
-    start = int(next_page_token or 0)
-    end = start + ROWS_PER_PAGE
+        rows = await queries.namespace_usage(
+            session,
+            ref.id,
+            from_hour,
+            to_hour,
+            after=_position(next_page_token) if next_page_token else None,
+            limit=ROWS_PER_PAGE + 1,
+        )
+    page = rows[:ROWS_PER_PAGE]
     return Usage(
-        usage=[
-            UsageRow(
-                action=row.action,
-                workflow_type=row.workflow_type,
-                task_queue=row.task_queue,
-                hour=row.hour,
-                count=row.count,
-            )
-            for row in rows[start:end]
-        ],
-        next_page_token=str(end) if end < len(rows) else "",
+        usage=[UsageRow.model_validate(row) for row in page],
+        next_page_token=_token(page[-1].position) if len(rows) > len(page) else "",
     )
+
+
+def _token(position: Position) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def _position(token: str) -> Position:
+    """Raises InvalidField for what is no token of ours."""
+    try:
+        hour, *names = json.loads(base64.urlsafe_b64decode(token))
+        if type(hour) is not int or not 0 <= hour <= HOUR_MAX:
+            raise ValueError
+        action, workflow_type, task_queue = map(_text, names)
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidField(
+            "nextPageToken", "must be that of the last answer", "leave it out for the first page"
+        ) from None
+    return hour, action, workflow_type, task_queue
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    value.encode()
+    return value
 
 
 def _check_reader(caller: Principal, ref: NamespaceRef) -> None:
@@ -223,61 +256,59 @@ def _as_of(month: str | None, now: datetime) -> datetime:
     return min(now, end - timedelta(microseconds=1))
 
 
-def _cost(told: MonthToDate, names: Mapping[str, str]) -> Cost:
+async def _answer(make: Callable[[T, Names], BaseModel], told: T, names: Names) -> Response:
+    """Thousands of points or cells take a while: not while other calls wait."""
+    body = await asyncio.to_thread(lambda: make(told, names).model_dump_json().encode())
+    return Response(body, media_type="application/json")
+
+
+def _name(key: str | None, names: Names) -> str:
+    return OTHERS if key is None else names.get(key, key)
+
+
+def _cost(told: MonthToDate, names: Names) -> Cost:
+    cells = [
+        Cell(
+            namespace_id=cell.namespace_id,
+            namespace=_name(cell.namespace_id, names),
+            action=cell.action,
+            actions=cell.actions,
+            cost=cell.cost,
+        )
+        for cell in told.cells
+    ]
     return Cost(
         account_id=told.account_id,
         period_start=told.period_start,
         as_of=told.as_of,
         currency=told.currency,
         actions=told.actions,
-        lines=[
-            Line(
-                text=line.text,
-                quantity=line.quantity,
-                per_million=line.per_million,
-                amount=line.amount,
-            )
-            for line in told.lines
-        ],
+        lines=told.lines,
         total=told.total,
-        by_namespace_and_action=[
-            Cell(
-                namespace_id=cell.namespace_id,
-                namespace=names.get(cell.namespace_id, cell.namespace_id),
-                action=cell.action,
-                actions=cell.actions,
-                cost=cell.cost,
-            )
-            for cell in told.cells
-        ],
+        by_namespace_and_action=cells,
         by_namespace=_shares(told.by_namespace, names),
-        by_action=_shares(told.by_action),
-        by_workflow_type=_shares(told.by_workflow_type),
-        by_day=_shares(told.by_day),
+        by_action=_shares(told.by_action, {}),
+        by_workflow_type=_shares(told.by_workflow_type, {}),
+        by_day=_shares(told.by_day, {}),
     )
 
 
-def _series_json(told: Iterable[SeriesPoint], names: Mapping[str, str]) -> bytes:
+def _shares(told: Iterable[queries.Share], names: Names) -> list[Share]:
+    return [
+        Share(key=it.key, name=_name(it.key, names), actions=it.actions, cost=it.cost)
+        for it in told
+    ]
+
+
+def _series(told: Iterable[SeriesPoint], names: Names) -> Series:
     points = [
         Point(
-            hour=point.hour,
-            key=point.key,
-            name=OTHERS if point.key is None else names.get(point.key, point.key),
-            actions=point.actions,
-            cost=point.cost,
+            hour=it.hour,
+            key=it.key,
+            name=_name(it.key, names),
+            actions=it.actions,
+            cost=it.cost,
         )
-        for point in told
+        for it in told
     ]
-    return Series(currency=CURRENCY, points=points).model_dump_json().encode()
-
-
-def _shares(told: tuple[queries.Share, ...], names: Mapping[str, str] | None = None) -> list[Share]:
-    return [
-        Share(
-            key=share.key,
-            name=(names or {}).get(share.key, share.key),
-            actions=share.actions,
-            cost=share.cost,
-        )
-        for share in told
-    ]
+    return Series(currency=CURRENCY, points=points)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.cell_store import POSTGRES, SQLITE, kept_store, kind_of
+from api.cell_store import POSTGRES, SQLITE, cell_count, kept_store, kind_of
 from api.installation import Installation, installation, sync_folder, write_whole
 from api.local_postgres import kept_running
 from api.move.control import NEW_TABLES, bring_up_to_date, opened
@@ -31,6 +31,7 @@ def main(data: Path, choice: str, say: Say) -> None:
     if not any((data / name).exists() for name in ("store", "cell-1.db")):
         raise NothingToMove(data)
     with installation(data) as held:
+        cell_count(held, 1)
         kept = kept_store(held)
         if kept != SQLITE:
             if not _set_aside(held):
@@ -99,7 +100,7 @@ def _token(held: Installation) -> str:
 def _set_aside(held: Installation) -> bool:
     """Rename the files of SQLite, with their logs, so that not even another release opens them."""
     found = False
-    for path in (held.database_path, held.cell_path):
+    for path in (held.database_path, held.cell_path, held.system_path):
         for suffix in ("-wal", "-shm", ""):
             file = path.with_name(path.name + suffix)
             if file.exists():

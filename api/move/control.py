@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+import billing.budgets.tables
 import billing.migrations
 import billing.tables
 import tenancy.control_plane  # noqa: F401 - its imports register every table

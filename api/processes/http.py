@@ -6,8 +6,10 @@ import asyncio
 import gc
 import socket
 from collections.abc import Callable
+from typing import Protocol
 
-from api.composition import Cloud
+from starlette.types import ASGIApp
+
 from api.server import Secured, Server, bound_socket
 from api.tls import Tls
 
@@ -15,6 +17,22 @@ LOOK_AGAIN_SECONDS = 0.05
 
 Greet = Callable[[str], None]
 """Says where the cloud is ready."""
+
+
+class Served(Protocol):
+    """What is called over HTTP. `drain` ends the calls that are open, so that a server can stop."""
+
+    @property
+    def app(self) -> ASGIApp: ...
+
+    @property
+    def tls(self) -> Tls: ...
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    def drain(self) -> None: ...
+
 
 # Calls leave no cycles behind but live through several collections at the default of 700, which
 # then look at thousands of runs in memory again and again.
@@ -30,9 +48,16 @@ def settle_memory() -> None:
     gc.set_threshold(GC_ALLOCATIONS, GC_YOUNG_ROUNDS, GC_MIDDLE_ROUNDS)
 
 
-async def serve(cloud: Cloud, listener: socket.socket, where: str, greet: Greet) -> None:
+async def serve(
+    cloud: Served,
+    listener: socket.socket,
+    where: str,
+    greet: Greet,
+    *,
+    secured_listener: socket.socket | None = None,
+) -> None:
     settle_memory()
-    secured = _secured(cloud.tls, listener)
+    secured = _secured(cloud.tls, listener, secured_listener)
     if secured is not None:
         where += f", TLS on port {secured.listener.getsockname()[1]}"
     server = Server(cloud.app, drain=cloud.drain, secured=secured)
@@ -41,15 +66,16 @@ async def serve(cloud: Cloud, listener: socket.socket, where: str, greet: Greet)
     announcing.cancel()
 
 
-def _secured(tls: Tls, listener: socket.socket) -> Secured | None:
+def _secured(tls: Tls, listener: socket.socket, beside: socket.socket | None) -> Secured | None:
     """A second listener beside the one given, if TLS is spoken here."""
     if tls.trust is None or tls.settings.port is None:
         return None
-    beside = bound_socket(listener.getsockname()[0], tls.settings.port)
+    if beside is None:
+        beside = bound_socket(listener.getsockname()[0], tls.settings.port)
     return Secured(beside, tls.trust.base, tls.connections)
 
 
-async def _announce(cloud: Cloud, server: Server, where: str, greet: Greet) -> None:
+async def _announce(cloud: Served, server: Server, where: str, greet: Greet) -> None:
     """Says so once calls are answered; shards are taken over some moments after the start."""
     while not (server.started and cloud.is_ready):  # noqa: ASYNC110 - only while it starts
         await asyncio.sleep(LOOK_AGAIN_SECONDS)

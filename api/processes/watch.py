@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import socket
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
 
-from api.cell_store import postgres_of
+from api import mail_settings
+from api.cell_store import cell_count, postgres_of
 from api.child import ending_with_parent
 from api.config import Config, Verb
 from api.installation import Part, installation
+from api.part_settings import cells_named, map_told
 from api.processes.loop import run
-from api.server import bound_socket
+from api.server import CONNECTIONS_WAITING_MAX, bound_socket
+from api.telemetry import settings as telemetry_settings
 from api.tls.config import as_arguments
+from tenancy import CellPlace
 
 logger = logging.getLogger(__name__)
 
@@ -33,29 +40,54 @@ def main(config: Config) -> int:
     with (
         installation(config.data, Part.ALL) as held,
         postgres_of(held, config.store) as postgres,
+        ExitStack() as stack,
     ):
-        # Tells of a taken port before anything runs; the front binds it for itself.
-        with bound_socket(config.host, config.port) as probe:
-            port = probe.getsockname()[1]
+        ports = [it for it in (config.port, config.tls.port) if it is not None]
+        listeners = [stack.enter_context(bound_socket(config.host, port)) for port in ports]
+        for listener in listeners:
+            # Callers wait in these sockets while the frontend is started again.
+            listener.listen(CONNECTIONS_WAITING_MAX)
+        cells = cells_named(cell_count(held, config.parts.cells))
         watch = _Watch()
-        run(
-            watch.keep([_command(config, verb, port, postgres) for verb in (Verb.CELL, Verb.FRONT)])
-        )
+        run(watch.keep(_commands(config, cells, listeners, postgres)))
         return watch.status
 
 
-def _command(config: Config, verb: Verb, port: int, postgres: str | None) -> list[str]:
-    command = [sys.executable, "-m", "api", verb, "--data", str(config.data)]
-    if verb is Verb.FRONT:
-        command += ["--host", config.host, "--port", str(port), *as_arguments(config.tls)]
-    if config.store is not None:
-        command += ["--store", config.store]
+class _Command(NamedTuple):
+    """How a part is run, and the sockets that it inherits."""
+
+    words: Sequence[str]
+    sockets: Sequence[int]
+
+
+def _commands(
+    config: Config,
+    cells: tuple[CellPlace, ...],
+    listeners: Sequence[socket.socket],
+    postgres: str | None,
+) -> list[_Command]:
+    stored = [] if config.store is None else ["--store", config.store]
     if postgres is not None and postgres != config.store:
-        # It is one for both, and outlives each of them.
-        command += ["--running-postgres", postgres]
-    if config.otlp_endpoint is not None:
-        command += ["--otlp", config.otlp_endpoint]
-    return [*command, "--quiet"] if config.is_quiet else command
+        # It is one for all, and outlives each of them.
+        stored += ["--running-postgres", postgres]
+    port = listeners[0].getsockname()[1]
+    at = ["--host", config.host, "--port", str(port), *as_arguments(config.tls)]
+    sockets = [listener.fileno() for listener in listeners]
+    inherited = ["--sockets", ",".join(map(str, sockets))]
+    told = [*stored, *at, *mail_settings.as_arguments(config.mail)]
+    parts: list[tuple[Verb, list[str], list[int]]] = [
+        *((Verb.CELL, ["--cell", cell.id, *stored], []) for cell in cells),
+        (Verb.CONTROL_PLANE, ["--cell-map", map_told(cells), *told], []),
+        (Verb.FRONTEND, [*at, *inherited], sockets),
+    ]
+    quiet = ["--quiet"] if config.is_quiet else []
+    commands = []
+    for place, (verb, its, its_sockets) in enumerate(parts):
+        # Each takes a port for operators of its own.
+        observed = telemetry_settings.as_arguments(config.telemetry, place)
+        words = [sys.executable, "-m", "api", verb, "--data", str(config.data)]
+        commands.append(_Command([*words, *its, *quiet, *observed], its_sockets))
+    return commands
 
 
 class _Watch:
@@ -63,38 +95,52 @@ class _Watch:
         self.status = 0
         self._stopping = asyncio.Event()
 
-    async def keep(self, commands: Sequence[Sequence[str]]) -> None:
-        """Run the commands until a signal comes, or one of them cannot be run."""
+    async def keep(self, commands: Sequence[_Command]) -> None:
+        """Run the commands until a signal comes, or one of them cannot be run.
+
+        Then the last is ended first: who asks others is gone before they are.
+        """
         loop = asyncio.get_running_loop()
         for sent in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sent, self._stopping.set)
-        await asyncio.gather(*(self._keep_one(command) for command in commands))
+        keeping: asyncio.Task[None] | None = None
+        for command in reversed(commands):
+            keeping = asyncio.create_task(self._keep_one(command, keeping))
+        if keeping is not None:
+            await keeping
 
-    async def _keep_one(self, command: Sequence[str]) -> None:
+    async def _keep_one(self, command: _Command, asker: asyncio.Task[None] | None) -> None:
+        """Until all is to end and the `asker` is gone."""
         pause = PAUSE_SECONDS
         while not self._stopping.is_set():
             started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
-                *command,
+                *command.words,
                 # Ctrl-C is for the one who watches: it ends the others in order.
                 start_new_session=True,
+                pass_fds=command.sockets,
                 preexec_fn=ending_with_parent(signal.SIGTERM),
             )
-            status = await self._until_ended(process)
-            if self._stopping.is_set():
-                return
-            if status == EXIT_UNUSABLE:
+            status = await self._until_ended(process, asker)
+            if status == EXIT_UNUSABLE and not self._stopping.is_set():
                 self.status = status
                 self._stopping.set()
-                return
-            logger.warning("process_ended", extra={"part": command[3], "status": status})
+            if self._stopping.is_set():
+                break
+            logger.warning("process_ended", extra={"part": command.words[3], "status": status})
             if time.monotonic() - started > STEADY_SECONDS:
                 pause = PAUSE_SECONDS
             await _either(self._stopping.wait(), asyncio.sleep(pause))
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
+        if asker is not None:
+            await asker
 
-    async def _until_ended(self, process: asyncio.subprocess.Process) -> int:
+    async def _until_ended(
+        self, process: asyncio.subprocess.Process, asker: asyncio.Task[None] | None
+    ) -> int:
         await _either(process.wait(), self._stopping.wait())
+        if asker is not None and self._stopping.is_set():
+            await asyncio.wait([asker])
         if process.returncode is None:
             process.terminate()
             try:

@@ -12,7 +12,7 @@ from api.tls.forwarded import ForwardedPeers, Proxy
 from api.tls.hosts import ServerCertificate, TrustByHost
 from api.tls.issuer import CertificateFiles, LocalIssuer
 from api.tls.peer import HostNames
-from tenancy import NotFound, SnapshotReader
+from tenancy import NotFound, SnapshotView
 from tenancy.randomness import Now
 
 BASE_DOMAIN_DEFAULT = "localhost"
@@ -39,29 +39,33 @@ class TlsSettings:
 
 
 class Tls:
-    """`trust` is what a listener needs, `certificates` what the door behind it does."""
+    """`trust` is what a listener needs, `certificates` what the door behind it does.
+
+    A process that is not `listening` is told by one that is what TLS told of its clients.
+    """
 
     def __init__(
         self,
         settings: TlsSettings,
         *,
         data: Path,
-        snapshot: SnapshotReader,
+        snapshot: SnapshotView,
         now: Now,
+        is_listening: bool = True,
     ) -> None:
         self._snapshot = snapshot
         self.settings = settings
         self.open_calls = OpenCalls()
         self.hosts = HostNames(settings.base_domain)
         self._forwarded = None
-        if settings.proxy is not None:
+        if settings.proxy is not None and is_listening:
             self._forwarded = ForwardedPeers(settings.proxy, settings.proxy_secret)
         self.connections = Connections(self.hosts)
         self.certificates = ClientCertificates(
             trust_of=snapshot.trust, hosts=self.hosts, now=now, forwarded=self._forwarded
         )
         self.trust = None
-        if settings.port is not None:
+        if settings.port is not None and is_listening:
             self.trust = TrustByHost(
                 certificate=settings.server_certificate(data),
                 hosts=self.hosts,
@@ -73,7 +77,7 @@ class Tls:
     @property
     def is_spoken(self) -> bool:
         """Whether a client certificate can arrive here at all."""
-        return self.trust is not None or self._forwarded is not None
+        return self.settings.port is not None or self.settings.proxy is not None
 
     def _is_known(self, full_name: str) -> bool:
         try:

@@ -22,6 +22,7 @@ TransportError
 ├── ClientGone             nobody is left to answer
 ├── Draining               this process is about to end
 ├── AuditLogFull           what would be done could not be recorded
+├── ControlPlaneAway       what only the control plane can answer
 ├── UnrepresentableJson    the answer holds a value for which JSON has no form
 ├── RouteCollision         raised when a route table is built, never by a call
 └── CatalogueGap           as above, for the catalogue
@@ -178,6 +179,14 @@ class AuditLogFull(TransportError):
 
     def __init__(self) -> None:
         super().__init__(type(self).__doc__)
+
+
+class ControlPlaneAway(TransportError):
+    """The control plane is away: workflows, workers, keys and certificates go on; logging in, the
+    console, namespaces, new keys, usage and bills wait for it: call again."""
+
+    def __init__(self) -> None:
+        super().__init__(" ".join((type(self).__doc__ or "").split()))
 
 
 class RouteCollision(TransportError):

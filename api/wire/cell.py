@@ -46,7 +46,7 @@ _health_decoder = msgspec.msgpack.Decoder(CellHealth)
 
 
 def served(cell: Cell) -> Service:
-    """What the cell's process answers to a front."""
+    """What the cell's process answers to those who call it."""
     rpc = cell.call
 
     async def answer(payload: bytes) -> bytes:
@@ -101,9 +101,7 @@ class CellClient:
         while True:
             try:
                 async with asyncio.timeout(HEALTH_SECONDS_MAX):
-                    told = await self._wire.call(
-                        _encoder.encode(ASK_HEALTH), connect_seconds_max=HEALTH_SECONDS_MAX
-                    )
+                    told = await self._wire.call(_encoder.encode(ASK_HEALTH), connect_seconds_max=0)
                 self.health = _health_decoder.decode(told)
             except (Disconnected, TimeoutError):
                 self.health = AWAY
@@ -132,7 +130,7 @@ class _Traced:
 
     def __init__(self, cell: Cell, telemetry: Telemetry) -> None:
         self._cell = cell
-        self.call = telemetry.cell(cell.call)
+        self.call = telemetry.cell(cell.call, is_remote=True)
 
     @property
     def health(self) -> CellHealth:

@@ -36,8 +36,10 @@ class WireClient:
         self._connection: _Connection | None = None
         self._connected = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
+        self._lost_at = 0.0
 
     def start(self) -> None:
+        self._lost_at = asyncio.get_running_loop().time()
         self._keeper = asyncio.create_task(self._keep(), name=f"connect to {self._name}")
 
     async def stop(self) -> None:
@@ -50,6 +52,13 @@ class WireClient:
     @property
     def is_connected(self) -> bool:
         return self._connection is not None
+
+    @property
+    def away_seconds(self) -> float:
+        """How long there has been no connection."""
+        if self._connection is not None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._lost_at
 
     async def call(self, payload: bytes, *, connect_seconds_max: float) -> bytes:
         """The server's answer. Cancelling it cancels the call over there.
@@ -90,6 +99,8 @@ class WireClient:
                 await connection.lost.wait()
 
     def _lost(self) -> None:
+        if self._connection is not None:
+            self._lost_at = asyncio.get_running_loop().time()
         self._connection = None
         self._connected.clear()
 

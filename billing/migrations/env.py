@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import billing.budgets.tables  # noqa: F401 - its import registers its tables
 from billing.tables import Model
 
 context.configure(

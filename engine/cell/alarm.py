@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from engine.env import Env
 from engine.history.protobuf import NANOSECONDS
+from engine.measures import Measures
 from engine.persistence.protocols import RunKey
 
 
@@ -17,8 +18,9 @@ class Alarm:
     A key may be set several times and is never unset: a look that finds nothing does nothing.
     """
 
-    def __init__(self, env: Env, ring: Callable[[list[RunKey]], None]) -> None:
+    def __init__(self, env: Env, ring: Callable[[list[RunKey]], None], measures: Measures) -> None:
         self._env = env
+        self._lag_seconds = measures.timer_lag_seconds
         self._ring = ring
         self._times: list[tuple[int, RunKey]] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -51,7 +53,9 @@ class Alarm:
         now_ns = self._env.now_ns()
         due = []
         while self._times and self._times[0][0] <= now_ns:
-            due.append(heapq.heappop(self._times)[1])
+            at_ns, key = heapq.heappop(self._times)
+            due.append(key)
+            self._lag_seconds.observe((now_ns - at_ns) / NANOSECONDS)
         if due:
             self._ring(due)
         self._arm()

@@ -11,10 +11,12 @@ import logging
 from collections.abc import Callable, Collection, Iterable
 
 from engine.call import TRACE
+from engine.cell.committed import note_runs, note_size
 from engine.cell.shard import Shard
 from engine.cell.taken import Taken
 from engine.env import Env
 from engine.errors import StoreError, StoreFull, StoreRejected
+from engine.measures import Measures
 from engine.metering.facts import fold
 from engine.persistence.protocols import ShardWrite, Store
 
@@ -34,7 +36,9 @@ class Committer:
         store: Store,
         shards: Callable[[], Iterable[Shard]],
         lose: Callable[[list[Shard], StoreError | None], None],
+        measures: Measures,
     ) -> None:
+        self._measures = measures
         self._env = env
         self._store = store
         self._shards = shards
@@ -44,7 +48,7 @@ class Committer:
 
     def wake(self) -> None:
         """Something is ready to be written, for the call that is answered now."""
-        if trace := TRACE.get():
+        if self._measures.is_watched and (trace := TRACE.get()):
             self._traces.add(trace)
         self._ready.set()
 
@@ -63,10 +67,11 @@ class Committer:
         try:
             traces, self._traces = self._traces, set()
             writes = [_write(shard, part, traces) for shard, part in taken]
-            fenced = await self._store.commit(writes)
+            fenced = await self._written(writes)
         except StoreFull as error:
             self._lose([shard for shard, _ in taken], error)
         except StoreRejected as error:
+            self._measures.sums["store_errors", type(error).__name__] += 1
             log.warning("commit_replayed", extra={"why": str(error)})
             await self._replay(taken)
         except StoreError as error:
@@ -76,14 +81,24 @@ class Committer:
                 self._lose([shard for shard, _ in taken if shard.shard_id in fenced], None)
             for shard, part in taken:
                 if not shard.lost:
+                    note_runs(self._measures, part.runs)
                     shard.committed(part.sequence)
+
+    async def _written(self, writes: list[ShardWrite]) -> frozenset[int]:
+        began = self._env.monotonic()
+        try:
+            return await self._store.commit(writes)
+        finally:
+            self._measures.commit_seconds.observe(self._env.monotonic() - began)
+            if self._measures.is_watched:
+                note_size(self._measures, writes)
 
     async def _replay(self, taken: list[tuple[Shard, Taken]]) -> None:
         """Write workflow id by workflow id; the one that the store refuses is parked, alone."""
         for shard, whole in taken:
             for part in whole.by_workflow():
                 try:
-                    fenced = await self._store.commit([_write(shard, part)])
+                    fenced = await self._written([_write(shard, part)])
                 except StoreRejected:
                     for run in part.runs:
                         log.exception("run_parked", extra={"run_id": run.write.key.run_id})
@@ -95,6 +110,7 @@ class Committer:
                     if fenced:
                         self._lose([shard], None)
                         break
+                    note_runs(self._measures, part.runs)
             if not shard.lost:
                 shard.committed(whole.sequence)
 

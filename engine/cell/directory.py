@@ -129,6 +129,7 @@ class Directory:
                 self._owners.pop(shard.shard_id, None)
             if not shard.lost:
                 shard.lose()
+                self._count("shards_lost", "fenced" if error is None else "store")
                 self._gone(shard.shard_id)
                 log.info("shard_lost", extra={"shard_id": shard.shard_id})
         if error is not None:
@@ -139,6 +140,11 @@ class Directory:
             full = isinstance(error, StoreFull)
             log.warning("store_failed", extra={"why": str(error), "full": full})
         self.store_error = error
+        self._count("store_errors", type(error).__name__)
+
+    def _count(self, name: str, value: str) -> None:
+        if self._parts is not None:
+            self._parts.measures.sums[name, value] += 1
 
     async def _renew(self) -> None:
         held = list(self._shards.values())

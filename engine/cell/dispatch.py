@@ -27,6 +27,7 @@ from engine.limits import HISTORY_PAGE_BYTES_MAX
 from engine.matching.matching import Matching
 from engine.matching.queue import Poller, TaskQueue
 from engine.matching.task import PollerInfo, QueueKey, TaskRef
+from engine.measures import Measures
 from engine.persistence.protocols import RunKey
 
 OFFER_AGAIN_SECONDS = 0.3
@@ -63,13 +64,15 @@ class Dispatcher:
         namespaces: Namespaces,
         answers: TaskAnswers,
         history: HistoryReader,
+        *,
+        measures: Measures,
     ) -> None:
         self._env = env
         self._owners = owners
         self._namespaces = namespaces
         self._answers = answers
         self._history = history
-        self.matching = Matching(env, owners.shard_count, self, self._refill)
+        self.matching = Matching(env, owners.shard_count, self, self._refill, measures)
 
     def _refill(self, key: QueueKey) -> None:
         self._owners.offer_again(self.matching.home_shard(key))
@@ -175,6 +178,7 @@ class Dispatcher:
             if poller is not None:
                 started = self._begin(shard, run, task, poller.starting())
                 if started is not None:
+                    queue.matched_at_once()
                     self._deliver_after_commit(shard, run, queue, poller, started)
                     return
                 queue.give_back(poller)
@@ -220,7 +224,7 @@ class Dispatcher:
         payload = remote.encode(remote.Offer(key, task, sticky))
         home = self.matching.home_shard(key)
         for _ in range(OFFER_COUNT_MAX):
-            if shard.lost or not _waits(run, task):
+            if shard.lost or not run.has_waiting(task):
                 return
             if self._owners.is_here(home):
                 self._offer(shard, run, key, task)
@@ -230,7 +234,7 @@ class Dispatcher:
             except EngineError:
                 await self._env.sleep(OFFER_AGAIN_SECONDS)
                 continue
-            if reply or not _waits(run, task):
+            if reply or not run.has_waiting(task):
                 return
             if task.kind == "workflow":
                 workflow_task.use_normal_queue(run.state)
@@ -381,20 +385,3 @@ def _activity_ref(run: LoadedRun, pending: Activity) -> TaskRef:
         pending.attempt.number,
         priority=pending.priority,
     )
-
-
-def _waits(run: LoadedRun, task: TaskRef) -> bool:
-    """Whether the task still looks for a worker."""
-    state = run.state
-    if task.kind == "workflow":
-        current = state.task
-        named = (current.scheduled_event_id, current.attempt)
-        return named == (task.scheduled_event_id, task.attempt) and not current.started_event_id
-    if task.kind == "activity":
-        pending = state.activities.get(task.scheduled_event_id)
-        return (
-            pending is not None
-            and pending.attempt.number == task.attempt
-            and not pending.attempt.started_at_ns
-        )
-    return task.query_id in run.queries.pending

@@ -12,6 +12,7 @@ from engine.history.state import RunState, encode_header, encode_item
 from engine.history.transition import Transition
 from engine.history.visibility import visibility_row
 from engine.limits import CACHED_HISTORY_BYTES_MAX
+from engine.matching.task import TaskRef
 from engine.metering.facts import Fact
 from engine.metering.summary import encode_summary
 from engine.persistence.protocols import HistoryBatch, RunKey, RunWrite, StoredRun
@@ -136,6 +137,21 @@ class LoadedRun:
         """What it holds of clients' data: events, how it began, header, what is buffered."""
         state = self.state
         return self.tail_bytes + len(state.started) + self._header_bytes + state.buffered_bytes
+
+    def has_waiting(self, task: TaskRef) -> bool:
+        """Whether the task still looks for a worker."""
+        if task.kind == "workflow":
+            current = self.state.task
+            named = (current.scheduled_event_id, current.attempt)
+            return named == (task.scheduled_event_id, task.attempt) and not current.started_event_id
+        if task.kind == "activity":
+            pending = self.state.activities.get(task.scheduled_event_id)
+            return (
+                pending is not None
+                and pending.attempt.number == task.attempt
+                and not pending.attempt.started_at_ns
+            )
+        return task.query_id in self.queries.pending
 
     def cached_from(self) -> int:
         """The first event id of the tail; one past the last event when there is none."""

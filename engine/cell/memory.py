@@ -6,14 +6,21 @@ from collections.abc import Callable, Collection
 
 from engine.cell.loaded_run import LoadedRun
 from engine.limits import CACHED_RUN_BYTES_MAX, CACHED_RUN_COUNT_MAX
+from engine.measures import Measures
 
 
 class Memory:
     """Adds up the bytes of the runs that it is told of, as they were when it was told last."""
 
-    def __init__(self) -> None:
+    def __init__(self, measures: Measures) -> None:
+        self._measures = measures
         self._counts: dict[LoadedRun, int] = {}
         self._bytes = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many runs, and the bytes that they hold."""
+        return len(self._counts), self._bytes
 
     def note(self, run: LoadedRun) -> None:
         """The run is in memory, or holds something else now."""
@@ -40,4 +47,5 @@ class Memory:
                 size -= self._counts.get(run, 0)
                 if count <= 0 and size <= 0:
                     break
+        self._measures.sums["runs_evicted", ""] += len(leaving)
         return leaving

@@ -16,6 +16,7 @@ OFFER = "offer"
 START = "start"
 NAMESPACES_CHANGED = "namespaces_changed"
 TASK_QUEUES = "task_queues"
+MEASURES = "measures"
 OFFER_AGAIN = "offer_again"
 
 Refusal = tuple[str, dict[str, Any], dict[str, str]]

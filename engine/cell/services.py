@@ -13,6 +13,7 @@ from engine.cell.namespaces import Namespaces
 from engine.cell.shard import Shard
 from engine.env import Env
 from engine.ids import shard_of
+from engine.measures import Measures
 from engine.persistence.protocols import RunKey, Store
 from engine.tokens import Tokens
 
@@ -28,8 +29,9 @@ class Services:
     namespaces: Namespaces
     history: HistoryReader
     tokens: Tokens
-    queues_elsewhere: Callable[[str], Awaitable[list[bytes]]]
-    """What the other nodes' `ListTaskQueues` say of a namespace, serialized."""
+    elsewhere: Callable[[str, bytes], Awaitable[list[bytes]]]
+    """What the other nodes answer to a peer's method."""
+    measures: Measures
 
     def shard(self, namespace_id: str, workflow_id: str) -> Shard:
         """The shard of a workflow id. Raises Unavailable where it is not here."""

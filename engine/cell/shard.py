@@ -18,7 +18,7 @@ from engine.cell.alarm import Alarm
 from engine.cell.loaded_run import LoadedRun, Watcher
 from engine.cell.memory import Memory
 from engine.cell.reads import Reads
-from engine.cell.taken import Taken, TakenRun
+from engine.cell.taken import AfterCommit, Taken, TakenRun
 from engine.env import Env, run_id
 from engine.errors import EngineError, Internal, NotFound, Unavailable
 from engine.history import timeouts
@@ -27,6 +27,7 @@ from engine.history.state import RunState, decode
 from engine.history.transition import StartRun, Transition
 from engine.ids import IdFilter
 from engine.limits import TIMER_WINDOW_SECONDS
+from engine.measures import Measures
 from engine.persistence.protocols import RunKey, ShardLease, Store, StoredRun
 
 if TYPE_CHECKING:
@@ -47,15 +48,7 @@ class ShardParts(NamedTuple):
     load: Callable[[RunKey], asyncio.Future[StoredRun | None]]
     dispatcher: Dispatcher
     wake_committer: Callable[[], None]
-
-
-class AfterCommit(NamedTuple):
-    """What waits for a commit: `action` when it is durable, `undo` when it will never be."""
-
-    sequence: int
-    run: LoadedRun
-    action: Callable[[], None]
-    undo: Callable[[], None] | None
+    measures: Measures
 
 
 class Shard:
@@ -75,14 +68,14 @@ class Shard:
         self._wake_committer = parts.wake_committer
         self._runs: OrderedDict[RunKey, LoadedRun] = OrderedDict()
         self._current: dict[tuple[str, str], str] = {}
-        self._memory = Memory()
+        self.memory = Memory(parts.measures)
         self._reads = Reads(parts.load)
         self._ids = IdFilter()
         self._dirty: dict[RunKey, LoadedRun] = {}
         self._in_flight: dict[RunKey, LoadedRun] = {}
         self._waiters: deque[tuple[int, LoadedRun, asyncio.Future[None]]] = deque()
         self._after_commit: list[AfterCommit] = []
-        self._alarm = Alarm(parts.env, self._ring)
+        self._alarm = Alarm(parts.env, self._ring, parts.measures)
         self._window_ns = 0
 
     async def recover(self) -> None:
@@ -265,12 +258,12 @@ class Shard:
         for run in in_flight.values():
             run.notify()
             run.trim()
-            self._memory.note(run)
+            self.memory.note(run)
             # What was deleted behind this commit is gone with the next; until then it is read here.
             if run.deleted and run.key not in self._dirty:
                 self._drop(run)
         # Memory stays bounded: what nobody waits for can be read again.
-        for run in self._memory.surplus(self._runs.values(), self._is_idle):
+        for run in self.memory.surplus(self._runs.values(), self._is_idle):
             self._drop(run)
 
     def park(self, key: RunKey) -> None:
@@ -372,7 +365,7 @@ class Shard:
         run = LoadedRun(state, self._durable_sequence, created=False)
         run.loaded(stored)
         self._runs[stored.key] = run
-        self._memory.note(run)
+        self.memory.note(run)
         if current:
             self._current[stored.key[:2]] = stored.key.run_id
         self._arm(run)
@@ -381,7 +374,7 @@ class Shard:
     def _drop(self, run: LoadedRun) -> None:
         self._runs.pop(run.key, None)
         self._reads.left_memory(run.key)
-        self._memory.forget(run)
+        self.memory.forget(run)
         if self._current.get(run.key[:2]) == run.key.run_id:
             del self._current[run.key[:2]]
 

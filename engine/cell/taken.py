@@ -1,9 +1,11 @@
-"""What a shard hands to one commit."""
+"""What a shard hands to one commit, and what waits for it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+from engine.cell.loaded_run import LoadedRun
 from engine.metering.facts import Fact
 from engine.persistence.protocols import RunWrite
 
@@ -29,3 +31,12 @@ class Taken(NamedTuple):
             parts.setdefault(run.write.key[:2], []).append(run)
         split = [Taken(max(run.sequence for run in runs), runs) for runs in parts.values()]
         return sorted(split, key=lambda part: part.sequence)
+
+
+class AfterCommit(NamedTuple):
+    """What waits for a commit: `action` when it is durable, `undo` when it will never be."""
+
+    sequence: int
+    run: LoadedRun
+    action: Callable[[], None]
+    undo: Callable[[], None] | None

@@ -22,6 +22,7 @@ from engine.handlers import (
     put_namespace,
     query_workflow,
     read_facts,
+    read_measures,
     record_activity_task_heartbeat,
     request_cancel_workflow_execution,
     reset_sticky_task_queue,
@@ -83,6 +84,7 @@ HANDLERS: dict[str, Handler] = {
         delete_namespace.HANDLER,
         read_facts.HANDLER,
         read_facts.DELETE_HANDLER,
+        read_measures.HANDLER,
     )
 }
 """Every RPC that this cell offers, by the full name of its method."""

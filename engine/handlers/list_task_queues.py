@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from temporalio.api.enums.v1 import TaskQueueType
 
 from engine.call import Call
+from engine.cell import remote
 from engine.cell.services import Services
 from engine.errors import InvalidArgument
 from engine.handlers.handler import TASK_SERVICE, Handler, anywhere
@@ -38,7 +39,7 @@ async def handle(
         )
         after = (token.name, token.type)
     found = summaries(services.dispatcher.matching.of_namespace(call.namespace_id))
-    for part in await services.queues_elsewhere(call.namespace_id):
+    for part in await services.elsewhere(remote.TASK_QUEUES, call.namespace_id.encode()):
         found += ListTaskQueuesResponse.FromString(part).task_queues
     found.sort(key=lambda queue: (queue.name, queue.type))
     size = request.page_size or VISIBILITY_PAGE_SIZE_MAX

@@ -55,6 +55,7 @@ async def handle(
         shard.record(current, t)
         await shard.durable(current)
         return SignalWithStartWorkflowExecutionResponse(run_id=current.key.run_id, started=False)
+    starting.check_may_start(call)
     if current is not None and decision.terminate:
         starting.terminate_for_next(shard, current)
     run = starting.new_run(services, shard, namespace, request.workflow_id)

@@ -34,6 +34,7 @@ async def handle(
     if current is not None and decision.use:
         await shard.durable(current)
         return _answer(current, started=decision.deduplicated)
+    starting.check_may_start(call)
     if current is not None and decision.terminate:
         starting.terminate_for_next(shard, current)
     run = starting.new_run(services, shard, namespace, request.workflow_id)

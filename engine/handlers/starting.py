@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from engine.call import Call
 from engine.cell.loaded_run import LoadedRun
 from engine.cell.namespaces import Namespace
 from engine.cell.services import Services
 from engine.cell.shard import Shard
 from engine.env import run_id
-from engine.errors import InvalidArgument
+from engine.errors import InvalidArgument, StartRefused
 from engine.handlers import checks
 from engine.history import closing, cron, priority, retry
 from engine.history.begin import StartRequest
@@ -48,6 +49,14 @@ def check(request: StartRequest, namespace: Namespace, now_ns: int) -> None:
     )
     fields = request.search_attributes.indexed_fields
     search_attributes.check(fields, namespace.settings.search_attributes, namespace.name)
+
+
+def check_may_start(call: Call) -> None:
+    """Raises StartRefused. Asked when it is decided that a run begins, before anything has ended
+    for it: a call that finds the run it wants is not refused.
+    """
+    if not call.may_start:
+        raise StartRefused(namespace=call.namespace)
 
 
 def _check_cron(request: StartRequest, now_ns: int) -> None:

@@ -33,22 +33,31 @@ class Backlog:
     """Holds each task once. `pop` is undefined on an empty backlog."""
 
     def __init__(self) -> None:
-        self._held: set[TaskRef] = set()
+        self._held: dict[TaskRef, float] = {}
         self._turns: dict[int, _Turns] = {}
 
     def __len__(self) -> int:
         return len(self._held)
 
-    def add(self, task: TaskRef, *, first: bool = False) -> None:
-        """Have the task wait; `first` puts it before all of its fairness key."""
+    @property
+    def oldest(self) -> float | None:
+        """Since when the task that waits longest does, None if there is none."""
+        return min(self._held.values(), default=None)
+
+    def add(self, task: TaskRef, *, first: bool = False, now: float = 0.0) -> bool:
+        """Have the task wait; `first` puts it before all of its fairness key.
+
+        False if it waits already.
+        """
         if task in self._held:
-            return
-        self._held.add(task)
+            return False
+        self._held[task] = now
         place = place_of(task.priority)
         turns = self._turns.get(place.priority)
         if turns is None:
             turns = self._turns[place.priority] = _Turns()
         turns.add(task, place, first=first)
+        return True
 
     def pop(self) -> TaskRef:
         """The task whose turn it is."""
@@ -57,7 +66,7 @@ class Backlog:
         task = turns.pop()
         if not turns:
             del self._turns[priority]
-        self._held.discard(task)
+        del self._held[task]
         return task
 
     def clear(self) -> None:

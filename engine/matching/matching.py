@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from engine.env import Env
 from engine.errors import Unavailable
 from engine.ids import shard_of
 from engine.matching.queue import Refill, Starter, TaskQueue
 from engine.matching.task import QueueKey
+from engine.measures import Measures
 
 
 class Matching:
     """Makes queues when somebody asks for them and forgets idle ones."""
 
-    def __init__(self, env: Env, shard_count: int, starter: Starter, refill: Refill) -> None:
+    def __init__(
+        self, env: Env, shard_count: int, starter: Starter, refill: Refill, measures: Measures
+    ) -> None:
+        self._measures = measures
         self._env = env
         self._shard_count = shard_count
         self._starter = starter
@@ -26,7 +32,9 @@ class Matching:
     def queue(self, key: QueueKey) -> TaskQueue:
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = TaskQueue(key, self._env, self._starter, self._refill)
+            queue = self._queues[key] = TaskQueue(
+                key, self._env, self._starter, self._refill, self._measures
+            )
         return queue
 
     def known(self, key: QueueKey) -> TaskQueue | None:
@@ -37,6 +45,11 @@ class Matching:
         """The queues of a namespace that live here, by name."""
         keys = sorted(key for key in self._queues if key.namespace_id == namespace_id)
         return [self._queues[key] for key in keys]
+
+    @property
+    def queues(self) -> Collection[TaskQueue]:
+        """All that live here."""
+        return self._queues.values()
 
     def is_live(self, key: QueueKey) -> bool:
         """Whether a worker polls the queue; asking makes no queue."""

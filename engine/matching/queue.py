@@ -18,6 +18,7 @@ from engine.limits import (
 )
 from engine.matching.backlog import Backlog
 from engine.matching.task import PollerInfo, QueueKey, TaskRef
+from engine.measures import STICKY, Measures
 
 RESTART_SECONDS = 0.2
 
@@ -81,8 +82,11 @@ class TaskQueue:
     A started task whose poller left goes to the next one as it is.
     """
 
-    def __init__(self, key: QueueKey, env: Env, starter: Starter, refill: Refill) -> None:
+    def __init__(
+        self, key: QueueKey, env: Env, starter: Starter, refill: Refill, measures: Measures
+    ) -> None:
         self.key = key
+        self._measures = measures
         self.is_sticky = False
         """Whether one worker alone polls it, for what it remembers."""
         self._env = env
@@ -101,6 +105,22 @@ class TaskQueue:
     def backlog_count(self) -> int:
         """How many tasks wait here; of a cut backlog there are more."""
         return len(self._tasks) + len(self._undelivered)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """How long the task that waits longest has waited here."""
+        oldest = self._tasks.oldest
+        return 0.0 if oldest is None else self._env.monotonic() - oldest
+
+    @property
+    def poll_count(self) -> int:
+        """How many polls wait."""
+        return sum(not poller.ready.done() for poller in self._pollers)
+
+    @property
+    def shown_name(self) -> str:
+        """Its name where it is counted by."""
+        return STICKY if self.is_sticky else self.key.name
 
     @property
     def is_idle(self) -> bool:
@@ -149,11 +169,19 @@ class TaskQueue:
 
     def offer(self, task: TaskRef) -> None:
         """A task looks for a worker; offering it twice is the same as once."""
-        if len(self._tasks) < BACKLOG_TASK_COUNT_MAX:
-            self._tasks.add(task)
-        else:
+        if len(self._tasks) >= BACKLOG_TASK_COUNT_MAX:
             self._is_cut = True
-        self._match()
+        elif self._tasks.add(task, now=self._env.monotonic()) and not self.is_live():
+            self._measures.nobody_polls(self.key.namespace_id, self.key.kind, self.shown_name)
+        self._match(at_once=True)
+
+    def matched_at_once(self) -> None:
+        """A task was given to a poller that waited for it."""
+        self._measures.matched_at_once(self.key.namespace_id, self.key.kind, self.shown_name)
+
+    def polled(self, task_count: int) -> None:
+        """A poll ended with so many tasks."""
+        self._measures.polled(self.key.namespace_id, self.key.kind, self.shown_name, task_count)
 
     async def poll(self, info: PollerInfo, timeout_seconds: float) -> bytes:
         """The next task's answer, or b"" after the timeout. Cancelling loses no task."""
@@ -208,7 +236,7 @@ class TaskQueue:
             self._pollers[poller] = None
             self._pollers.move_to_end(poller, last=False)
 
-    def _match(self) -> None:
+    def _match(self, *, at_once: bool = False) -> None:
         while self._tasks or self._undelivered:
             poller = self.reserve()
             if poller is None:
@@ -226,6 +254,9 @@ class TaskQueue:
                 self._env.spawn("start_task", self._begin(poller, info, task))
             elif not is_started:
                 self._release(poller)
+                continue
+            if at_once:
+                self.matched_at_once()
 
     def _hand_out(self, poller: Poller) -> None:
         """Give the reserved poller, which ends with that, as much as it has room for."""
@@ -239,7 +270,7 @@ class TaskQueue:
             response = await self._starter.start(task, info)
         except Exception:
             self._unanswered.setdefault(task, info.request_id)
-            self._tasks.add(task, first=True)
+            self._tasks.add(task, first=True, now=self._env.monotonic())
             # At once again would spin while the shard of the run moves.
             self._env.call_later(RESTART_SECONDS, lambda: self.give_back(poller))
             return
@@ -277,6 +308,10 @@ async def poll(
             queue.leave(poller)
             if not poller.is_dismissed:
                 queue.saw(info.identity)
+    is_empty = not any(poller.answers for _, poller in pollers)
+    for queue, poller in pollers:
+        if poller.answers or (is_empty and not poller.is_dismissed):
+            queue.polled(len(poller.answers))
     return [poller.answers for _, poller in pollers]
 
 

@@ -85,6 +85,18 @@ class DeleteFactsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ReadMeasuresRequest(_message.Message):
+    __slots__ = ("namespace_ids",)
+    NAMESPACE_IDS_FIELD_NUMBER: _ClassVar[int]
+    namespace_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, namespace_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReadMeasuresResponse(_message.Message):
+    __slots__ = ("measures",)
+    MEASURES_FIELD_NUMBER: _ClassVar[int]
+    measures: bytes
+    def __init__(self, measures: _Optional[bytes] = ...) -> None: ...
+
 class CompleteTaskRequest(_message.Message):
     __slots__ = ("completion", "sticky_task_queue")
     COMPLETION_FIELD_NUMBER: _ClassVar[int]

@@ -78,6 +78,18 @@ def test_nobody_has_access_to_what_is_not_served_and_somebody_to_what_is() -> No
             assert row.access or row.is_open, name
 
 
+def test_every_served_call_that_may_begin_a_run_says_so() -> None:
+    """Or budgets and unpaid invoices would not stop it."""
+    words = ("Start", "MultiOperation", "CreateSchedule", "TriggerWorkflowRule")
+    begin = {
+        name
+        for name, row in CATALOGUE.items()
+        if row.plane is not Plane.NONE and any(word in name.rpartition(".")[2] for word in words)
+    }
+    assert begin
+    assert begin == {name for name, row in CATALOGUE.items() if row.starts_work}
+
+
 def test_every_served_call_about_a_namespace_names_it() -> None:
     for name, row in SERVED.items():
         names_one = "namespace" in METHODS[name].input_type.fields_by_name

@@ -84,7 +84,10 @@ class World:
     def door(self, fallback: ASGIApp | None = None, **more: Any) -> HttpDoor:
         return HttpDoor(
             dispatcher=Dispatcher(
-                cell=self.cell, control=self.control, namespaces=resolve, audit=self.audit
+                cells=lambda _: self.cell,
+                control=self.control,
+                namespaces=resolve,
+                audit=self.audit,
             ),
             authenticator=Authenticator(
                 keys=self.principal, sessions=resume, key_used=self.used.append

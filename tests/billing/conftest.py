@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
 
 import pytest
 
 from billing.facts import FactRow
 from engine.metering.facts import Fact, fold
-from tenancy import Database
+from tenancy import Database, Passwords
+from tests.billing.payments import Payments, open_payments
 
 CELL = "cell-a"
 
@@ -56,3 +59,18 @@ async def account_of(namespace_id: str) -> str | None:
     """Namespace `x-1` belongs to account `x`; those of `nobody` have none."""
     account, _, _ = namespace_id.partition("-")
     return None if account == "nobody" else account
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    passwords = Passwords(token_bytes=Random(1).randbytes, memory_kib=8, passes=1)
+    yield passwords
+    passwords.close()
+
+
+@pytest.fixture
+async def payments(
+    control_url: str, tmp_path: Path, passwords: Passwords
+) -> AsyncIterator[Payments]:
+    async with open_payments(control_url, tmp_path, passwords) as payments:
+        yield payments

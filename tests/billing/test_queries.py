@@ -9,21 +9,26 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from billing import queries, rating
 from billing.errors import NoPriceList
 from billing.prices import MILLION, Plan, price_list
 from billing.queries import (
     SERIES_KEYS_MAX,
+    SHARES_MAX,
     GroupBy,
     Share,
+    UsageRow,
     actions_by_day,
     month_to_date,
     namespace_usage,
     usage_series,
 )
+from billing.queries import Cell as MonthCell
 from billing.rating import cost_of, rate
-from billing.times import hour_of
+from billing.tables import UsageMonth
+from billing.times import hour_of, month_of
 from billing.usage import Collector
 from engine.metering.facts import Fact, FactKind
 from tenancy import Database
@@ -249,3 +254,76 @@ async def test_a_month_before_the_first_price_list_cannot_be_rated(database: Dat
     async with database.reading() as session:
         with pytest.raises(NoPriceList, match="2025-12-01"):
             await month_to_date(session, "acme", datetime(2025, 12, 31, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1])
+async def test_a_month_tells_the_largest_types_and_namespaces_and_all_others_as_one(
+    database: Database, cell: Cell, more: int
+) -> None:
+    count = SHARES_MAX + more
+    facts = [
+        Fact(
+            f"acme-{number}",
+            FactKind.WORKFLOW_STARTED,
+            f"Type{number}",
+            "orders",
+            NOW_HOUR,
+            MILLION + number,
+        )
+        for number in range(1, count + 1)
+    ]
+    timers = Fact(f"acme-{count}", FactKind.TIMER_STARTED, f"Type{count}", "q", MONTH_HOUR, 7)
+    await collect(database, cell, [*facts, timers])
+    async with database.reading() as session:
+        month = await month_to_date(session, "acme", NOW, Plan.BUSINESS)
+    total = cost_of(month.actions, price_list(Plan.BUSINESS, NOW.date()))
+    for told in (month.by_namespace, month.by_workflow_type):
+        assert len(told) == min(count, SHARES_MAX) + max(more, 0)
+        assert _sum(share.cost for share in told) == total
+        assert sum(share.actions for share in told) == month.actions
+        assert all(share.key is not None for share in told[:SHARES_MAX])
+    if more > 0:
+        assert month.by_namespace[-1].key is None
+        assert month.by_namespace[-1].actions == MILLION + 1
+        assert month.cells[-1] == MonthCell(
+            None, "start_workflow", MILLION + 1, month.cells[-1].cost
+        )
+        assert month.by_workflow_type[-1].key is None
+    assert _sum(each.cost for each in month.cells) == total
+
+
+async def test_the_sum_of_a_month_is_that_of_its_hours(database: Database, cell: Cell) -> None:
+    hours = (MONTH_HOUR - 1, MONTH_HOUR, MONTH_HOUR + 500, NOW_HOUR)
+    for place, hour in enumerate(hours):
+        await collect(database, cell, [started(hour, 10**place), timer(hour, 3)])
+    async with database.reading() as session:
+        sums = await session.scalars(sa.select(UsageMonth))
+        told = {(row.from_hour, row.namespace_id): row.count for row in sums}
+    february = month_of(MONTH_HOUR - 1).from_hour
+    assert told == {
+        (february, "acme-1"): 1,
+        (february, "acme-2"): 3,
+        (MONTH_HOUR, "acme-1"): 1110,
+        (MONTH_HOUR, "acme-2"): 9,
+    }
+
+
+async def test_the_ledger_is_read_page_by_page_and_nothing_twice(
+    database: Database, cell: Cell
+) -> None:
+    facts = [
+        Fact("acme-1", FactKind.WORKFLOW_STARTED, workflow_type, queue, hour, 1)
+        for hour in (MONTH_HOUR, NOW_HOUR)
+        for workflow_type in ("A", "a\0b", "é", "")
+        for queue in ("q", "Q'")
+    ]
+    await collect(database, cell, facts)
+    async with database.reading() as session:
+        whole = await namespace_usage(session, "acme-1")
+        read: list[UsageRow] = []
+        while page := await namespace_usage(
+            session, "acme-1", after=read[-1].position if read else None, limit=3
+        ):
+            read += page
+    assert len(whole) == len(facts)
+    assert tuple(read) == whole

@@ -15,7 +15,8 @@ from billing.errors import UnknownFact
 from billing.facts import FactRow
 from billing.migrations import MIGRATIONS, migrate
 from billing.queries import UsageRow, namespace_usage
-from billing.tables import Usage
+from billing.tables import Usage, UsageCursor
+from billing.times import hour_start
 from billing.usage import ROWS_PER_RUN_MAX, Collector
 from engine.metering.facts import Fact, FactKind
 from tenancy import Database
@@ -23,6 +24,7 @@ from tenancy.dialects import open_migration_engine
 from tests.billing.conftest import Cell, account_of
 
 HOUR = 500_000
+NOW = hour_start(HOUR + 1)
 
 
 class Crash(Exception):
@@ -111,14 +113,34 @@ async def test_what_is_collected_is_forgotten_by_the_cell_once(
     database: Database, cell: Cell
 ) -> None:
     collector = Collector(database, cell, account_of)
-    await collector.run()
+    await collector.run(NOW)
     assert cell.forgotten == []
     for _ in range(ROWS_PER_RUN_MAX + 1):
         cell.commit(started())
     for _ in range(3):
-        await collector.run()
+        await collector.run(NOW)
     assert cell.forgotten == [ROWS_PER_RUN_MAX + 1]
     assert await counted(database) == ROWS_PER_RUN_MAX + 1
+
+
+async def test_an_hour_is_complete_once_the_end_was_found_behind_it(
+    database: Database, cell: Cell
+) -> None:
+    for _ in range(ROWS_PER_RUN_MAX):
+        cell.commit(started())
+    collector = Collector(database, cell, account_of)
+    await collector.run_once()
+    assert await complete_hours(database) == [0]
+    await collector.run(NOW)
+    assert await complete_hours(database) == [HOUR + 1]
+    # Another process whose clock is behind takes nothing back.
+    await Collector(database, cell, account_of).run(hour_start(HOUR - 5))
+    assert await complete_hours(database) == [HOUR + 1]
+
+
+async def complete_hours(database: Database) -> list[int]:
+    async with database.reading() as session:
+        return list(await session.scalars(sa.select(UsageCursor.complete_hour)))
 
 
 async def test_a_row_that_comes_again_at_another_position_counts_nothing(

@@ -20,6 +20,7 @@ from tenancy import (
     AuditResult,
     ControlPlane,
     Database,
+    NewSession,
     NotFound,
     Passwords,
     Principal,
@@ -63,13 +64,13 @@ async def world(control_url: str) -> AsyncIterator[World]:
         token_bytes=os.urandom,
         pepper=bytes(32),
         passwords=passwords,
-        cell="cell-1",
     )
     person = {"email": "ada@example.com", "password": PASSWORD, "address": "192.0.2.1"}
     await control.users.sign_up(**person)
-    opened = await control.sessions.log_in(
+    opened = await control.sign_in.log_in(
         email=person["email"], password=PASSWORD, address=person["address"]
     )
+    assert isinstance(opened, NewSession)
     yield World(database, control, opened.principal)
     passwords.close()
     await database.aclose()

@@ -11,8 +11,6 @@ from tenancy import (
     AccountRole,
     OperationState,
     Permission,
-    Principal,
-    PrincipalKind,
     SearchAttributeType,
     User,
 )
@@ -32,10 +30,9 @@ def test_every_word_of_tenancy_has_one_in_the_api() -> None:
 
 def test_a_grant_in_a_deleted_namespace_is_not_told() -> None:
     grants = {"ns-1": Permission.ADMIN, "ns-2": Permission.READ}
-    ada = Principal(PrincipalKind.USER, "ada", "acme", grants=grants)
     joined_at = datetime(2026, 3, 1, tzinfo=UTC)
     user = User(id="ada", email="", role=AccountRole.DEVELOPER, created_at=joined_at)
-    told = user_message(user, ada, {"ns-2": "orders.acme"})
+    told = user_message(user, grants, {"ns-2": "orders.acme"})
     assert list(told.spec.access.namespace_accesses) == ["orders.acme"]
 
 

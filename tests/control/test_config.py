@@ -4,22 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from api.config import OTLP_VARIABLE, PORT_DEFAULT, STORE_VARIABLE, read_config
+from api.config import PORT_DEFAULT, STORE_VARIABLE, read_config
+from api.mail_settings import SENDER_DEFAULT, SENDER_VARIABLE, SMTP_VARIABLE, as_arguments
+from api.part_settings import map_told
+from api.telemetry.settings import OTLP_VARIABLE
+from tenancy import CellPlace
+from tenancy.placement import ONE_CELL
 
 
 def test_a_server_is_local_and_quiet_about_itself_unless_told_otherwise() -> None:
     config = read_config([], {})
     assert (config.host, config.port) == ("127.0.0.1", PORT_DEFAULT)
     assert config.data == Path.cwd() / ".data"
-    assert config.otlp_endpoint is None
+    assert config.telemetry.is_off
     assert not config.is_quiet
 
 
 def test_the_command_line_wins_over_the_environment() -> None:
     environment = {OTLP_VARIABLE: "http://one:4318"}
-    assert read_config(["up"], environment).otlp_endpoint == "http://one:4318"
+    assert read_config(["up"], environment).telemetry.otlp_endpoint == "http://one:4318"
     told = read_config(["up", "--otlp", "http://two:4318"], environment)
-    assert told.otlp_endpoint == "http://two:4318"
+    assert told.telemetry.otlp_endpoint == "http://two:4318"
 
 
 @pytest.mark.parametrize("port", ["0", "65535"])
@@ -55,3 +60,72 @@ def test_a_store_that_is_none_is_refused_without_its_password(
     told = capsys.readouterr().err
     assert "a store is sqlite, postgres or postgresql://USER:PASSWORD@HOST/DATABASE" in told
     assert "secret" not in told
+
+
+def test_a_part_meets_the_others_in_the_directory_unless_it_is_told_an_address() -> None:
+    parts = read_config(["cell"], {}).parts
+    assert (parts.cell_id, parts.listen, parts.control_plane) == ("cell-1", "", "")
+    assert parts.places == ONE_CELL
+    environment = {
+        "PERDURE_LISTEN": "10.0.0.1:7233",
+        "PERDURE_CONTROL_PLANE": "control.internal:7234",
+        "PERDURE_CELL_MAP": "cell-1=eu@10.0.0.1:7233, cell-2=us@10.0.0.2:7233,cell-3=us",
+    }
+    parts = read_config(["control-plane"], environment).parts
+    assert (parts.listen, parts.control_plane) == ("10.0.0.1:7233", "control.internal:7234")
+    assert parts.places == (
+        CellPlace("cell-1", "eu", "10.0.0.1:7233"),
+        CellPlace("cell-2", "us", "10.0.0.2:7233"),
+        CellPlace("cell-3", "us", ""),
+    )
+    told = map_told(parts.places)
+    assert read_config(["control-plane", "--cell-map", told], {}).parts.places == parts.places
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cell", "--cell", "Cell_1"], "is no name"),
+        (["cell", "--cell", "../x"], "is no name"),
+        (["cell", "--listen", "7233"], "give HOST:PORT"),
+        (["frontend", "--control-plane", "http://host"], "give HOST:PORT"),
+        (["control-plane", "--cell-map", ","], "one cell at least"),
+        (["control-plane", "--cell-map", "cell-1=eu,cell-1=us"], "none twice"),
+        (["control-plane", "--cell-map", "cell-1=eu@b"], "give HOST:PORT"),
+        (["up", "--cells", "2"], "--cells goes with --processes"),
+        (["up", "--processes", "--cells", "0"], "1 to 16 cells"),
+        (["up", "--processes", "--cells", "17"], "1 to 16 cells"),
+    ],
+)
+def test_settings_of_parts_that_are_none_are_refused(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_config(arguments, {})
+    assert says in capsys.readouterr().err
+
+
+def test_letters_are_files_unless_a_server_is_named() -> None:
+    mail = read_config([], {}).mail
+    assert (mail.server, mail.sender, mail.console_url) == (None, SENDER_DEFAULT, None)
+    environment = {SMTP_VARIABLE: "smtp://one", SENDER_VARIABLE: "cloud@example.com"}
+    mail = read_config(
+        ["--smtp-url", "smtps://two", "--console-url", "https://a.b/"], environment
+    ).mail
+    assert mail.server is not None
+    assert (mail.server.host, mail.sender) == ("two", "cloud@example.com")
+    assert mail.console_url == "https://a.b"
+    again = read_config(as_arguments(mail), {}).mail
+    assert again == mail
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["--smtp-url=http://ada:secret@h", "--mail-from=secret", "--console-url=secret://h/x"],
+)
+def test_settings_of_letters_that_are_wrong_are_told_without_a_password(
+    argument: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read_config([argument], {})
+    assert "secret" not in capsys.readouterr().err

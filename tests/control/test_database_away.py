@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,16 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api import composition
+from api import composition, health
 from api.composition import open_cloud
+from api.health import Readiness
 from api.installation import installation
 from engine.persistence.memory import MemoryStore
 from tenancy import SnapshotRejected
 from tests.control.visitor import ADDRESS, Site
 
+TURN_SECONDS_MAX = 60
+LOOK_AGAIN_SECONDS = 0.05
 LAST_TABLE = b"SELECT to_regclass('control.usage_shard')"
 
 pytestmark = pytest.mark.allow_log(
@@ -73,6 +77,32 @@ async def test_it_serves_what_it_kept_until_the_database_is_back(
             database.come_back()
             (namespace,) = (await program.get("/cloud/namespaces"))["namespaces"]
             assert namespace["namespace"] == name
+
+
+async def test_a_control_plane_is_ready_while_it_reads_its_database_and_a_door_without(
+    database: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "DATABASE_READ_SECONDS_MAX", 2.0)
+    store, url = MemoryStore(), database.url
+
+    async def until(is_ready: bool, tell: Readiness) -> str:
+        """What it says of its database once it is ready, or is not."""
+        async with asyncio.timeout(TURN_SECONDS_MAX):
+            while tell()["ready"] is not is_ready:  # noqa: ASYNC110 - as operators look
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
+        return str(tell()["database"])
+
+    with installation(tmp_path) as held:
+        async with open_cloud(held, store, console_address=ADDRESS, database_url=url) as cloud:
+            tell = health.control_plane_readiness(cloud.control.snapshot)
+            visitor = Site(cloud).stranger()
+            assert await until(True, tell) == "ok"
+            database.leave()
+            assert "could not be read for" in await until(False, tell)
+            assert cloud.database.failure_count >= 1
+            assert (await visitor.call("GET", "/readyz")).status_code == 200
+            database.come_back()
+            assert await until(True, tell) == "ok"
 
 
 async def test_it_makes_its_tables_when_the_database_is_there(

@@ -86,5 +86,5 @@ def test_parts_that_start_at_once_have_the_same_secrets(tmp_path: Path) -> None:
     for _ in range(20):
         shutil.rmtree(tmp_path / "data", ignore_errors=True)
         with ThreadPoolExecutor(2) as threads:
-            cell, front = threads.map(secrets_of, (Part.CELL, Part.FRONT))
-        assert cell == front
+            cell, frontend = threads.map(secrets_of, (Part.CELL, Part.FRONTEND))
+        assert cell == frontend

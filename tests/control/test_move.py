@@ -29,7 +29,13 @@ from tenancy.dialects import open_migration_engine
 from tests.control_database import migrated
 
 VERSIONS = {"alembic_version", "billing_version"}
-IDS = {"account": "acc001", "user_login": "user-1", "namespace": "namespace-1"}
+IDS = {
+    "account": "acc001",
+    "user_login": "user-1",
+    "namespace": "namespace-1",
+    "budget": "budget-1",
+    "invoice": "invoice-1",
+}
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 SHARD_COUNT = 16
 USAGE_ROWS = 7
@@ -54,7 +60,7 @@ def sample(column: sa.Column[Any], number: int) -> object:
         datetime: AT,
         bytes: bytes([number]),
         object: {"b": [1, "two", None], "a": number},
-        str: f"{column.name[:4]}{number}",
+        str: f"{column.name[:4]}{number}"[: getattr(kind, "length", None)],
     }
     return values[kind.python_type]
 

@@ -145,3 +145,27 @@ async def test_usage_is_told_by_whole_days_of_the_last_ninety(
 ) -> None:
     owner = await site.owner()
     assert (await owner.call("GET", "/cloud/usage", **query)).status_code == 400
+
+
+async def test_the_ledger_is_read_page_by_page(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = await site.owner()
+    name = await owner.namespace()
+    for number in range(3):
+        body = {"workflowType": {"name": f"Type{number}"}, "taskQueue": {"name": "q"}}
+        await owner.post(f"/api/v1/namespaces/{name}/workflows/wf-{number}", body)
+    await counted(owner, 3)
+    monkeypatch.setattr("api.control.usage.ROWS_PER_PAGE", 2)
+    first = await owner.get("/api/v1/usage", namespace=name)
+    token = first["nextPageToken"]
+    second = await owner.get("/api/v1/usage", namespace=name, nextPageToken=token)
+    read = [row["workflowType"] for row in (*first["usage"], *second["usage"])]
+    assert (read, second["nextPageToken"]) == (["Type0", "Type1", "Type2"], "")
+
+
+@pytest.mark.parametrize("token", ["x", "1000", "W10=", "WzEsMiwzLDRd", "WyIxIiwiYSIsImIiLCJjIl0="])
+async def test_a_page_token_of_somebody_elses_making_is_refused(site: Site, token: str) -> None:
+    owner = await site.owner()
+    name = await owner.namespace()
+    refused = await owner.call("GET", "/api/v1/usage", namespace=name, nextPageToken=token)
+    assert refused.status_code == 400
+    assert "nextPageToken" in refused.json()["message"]

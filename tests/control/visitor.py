@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from api.composition import Cloud
+from tests.mailbox import Mailbox
 
 ADDRESS = "http://cloud.test"
 PASSWORD = "correct horse battery"
@@ -65,8 +66,11 @@ class Visitor:
 
 
 class Site:
-    def __init__(self, cloud: Cloud) -> None:
+    """`mailbox` gets the cloud's letters, where that was made with one."""
+
+    def __init__(self, cloud: Cloud, mailbox: Mailbox | None = None) -> None:
         self.cloud = cloud
+        self.mailbox = mailbox or Mailbox()
         self._numbers = itertools.count(1)
 
     def new_email(self) -> str:
@@ -89,6 +93,35 @@ class Site:
         visitor.http.headers["X-CSRF-Token"] = told["csrf_token"]
         visitor.account_id = told["account_id"]
         return visitor
+
+    async def verified_owner(self) -> Visitor:
+        """One who followed the link of the letter, and so may invite."""
+        owner = await self.owner()
+        token = await self.mailbox.token(owner.email, "Confirm")
+        await owner.post("/api/v1/email-proofs/complete", {"token": token})
+        return owner
+
+    async def member(self, owner: Visitor, role: str, **grants: str) -> Visitor:
+        """Another user of the owner's account, who was invited and has joined."""
+        invited = self.stranger()
+        invited.email = self.new_email()
+        await owner.post("/cloud/users", {"spec": member_spec(invited.email, role, **grants)})
+        token = await self.mailbox.token(invited.email, "You are invited")
+        told = await invited.post(
+            "/api/v1/invitations/accept", {"token": token, "password": PASSWORD}
+        )
+        invited.http.headers["X-CSRF-Token"] = told["csrf_token"]
+        invited.account_id = told["account_id"]
+        return invited
+
+
+def member_spec(email: str, role: str, **grants: str) -> Json:
+    """`grants` are permissions by the full names of namespaces."""
+    accesses = {name: {"permission": permission} for name, permission in grants.items()}
+    return {
+        "email": email,
+        "access": {"accountAccess": {"role": role}, "namespaceAccesses": accesses},
+    }
 
 
 def _told(response: httpx.Response) -> Any:

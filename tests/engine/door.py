@@ -59,8 +59,9 @@ class Doorway:
         self._node: Node | None = None
         self._codec = JsonCodec()
         self._paths = _published_paths()
+        cell = offering_complete_tasks(self._cell)
         self._dispatcher = Dispatcher(
-            cell=offering_complete_tasks(self._cell), control=self._control, namespaces=_namespace
+            cells=lambda _: cell, control=self._control, namespaces=_namespace
         )
         self._door = HttpDoor(
             dispatcher=self._dispatcher,

@@ -9,6 +9,7 @@ from engine.cell import loaded_run, memory
 from engine.cell.loaded_run import LoadedRun
 from engine.cell.memory import Memory
 from engine.history.state import RunState
+from engine.measures import Measures
 from engine.persistence.protocols import RunKey
 from tests.engine.bounds import ON_BOTH_SIDES, limit
 from tests.engine.cell import Cell, complete_workflow, in_cell, names, text
@@ -19,7 +20,7 @@ STARTED_BYTES = 1_000
 
 def noted(count: int) -> tuple[Memory, list[LoadedRun]]:
     """Runs that hold how they began and nothing else, the longest unused first."""
-    held, runs = Memory(), []
+    held, runs = Memory(Measures(lambda: 0.0)), []
     for number in range(count):
         state = RunState(RunKey("ns-1", f"order-{number}", "run-1"))
         state.put_started(bytes(STARTED_BYTES))

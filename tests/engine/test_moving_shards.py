@@ -11,6 +11,7 @@ import pytest
 
 from engine.cell.directory import Directory
 from engine.cell.shard import ShardParts
+from engine.measures import Measures
 from engine.node import IDLE_QUEUE_SECONDS
 from engine.persistence.memory import MemoryStore
 from engine.persistence.protocols import ShardWrite
@@ -57,7 +58,7 @@ def test_a_shard_offers_again_what_it_offered_while_it_was_taken_over() -> None:
         await store.open(1)
         directory = Directory("node", env, store, 1)
         unused: Any = None
-        parts = ShardParts(env, store, unused, unused, lambda: None)
+        parts = ShardParts(env, store, unused, unused, lambda: None, Measures(env.monotonic))
         directory.wire(parts, lambda shard_id: None, lambda shard_id: None)
         await directory.tick()
         await asyncio.sleep(0)

@@ -14,6 +14,7 @@ from engine.errors import Unavailable
 from engine.limits import POLLER_SEEN_SECONDS_MAX
 from engine.matching.queue import Poller, TaskQueue, poll
 from engine.matching.task import PollerInfo, QueueKey, TaskRef
+from engine.measures import Measures
 from tests.simulation.env import SimEnv
 from tests.simulation.loop import Host, SimLoop, run
 
@@ -30,9 +31,9 @@ class Matched:
 
     def __init__(self, loop: SimLoop) -> None:
         self.env = SimEnv(loop, Host("node"), random.Random(0), skew_seconds=0, drift=0)
-        self.queue = TaskQueue(
-            QueueKey("namespace", "orders", "workflow"), self.env, self, lambda key: None
-        )
+        key = QueueKey("namespace", "orders", "workflow")
+        self.measures = Measures(self.env.monotonic)
+        self.queue = TaskQueue(key, self.env, self, lambda key: None, self.measures)
         self.gone: set[str] = set()
         self.elsewhere: list[str] = []
         """What is started at another node, as often as it stands here: nobody learns whether."""

@@ -12,6 +12,7 @@ import pytest
 from engine.cell.directory import Directory
 from engine.cell.shard import ShardParts
 from engine.limits import SHARD_LEASE_SECONDS
+from engine.measures import Measures
 from engine.node import Node, NodeConfig
 from engine.persistence.memory import MemoryStore
 from tests.engine.cell import (
@@ -42,7 +43,7 @@ class Nodes:
         )
         directory = Directory(name, env, self.store, SHARD_COUNT)
         unused: Any = None
-        parts = ShardParts(env, self.store, unused, unused, lambda: None)
+        parts = ShardParts(env, self.store, unused, unused, lambda: None, Measures(env.monotonic))
         directory.wire(parts, lambda shard_id: None, lambda shard_id: None)
         return directory
 

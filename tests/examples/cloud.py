@@ -115,7 +115,9 @@ class Cloud:
 
     def door(self) -> HttpDoor:
         return HttpDoor(
-            dispatcher=Dispatcher(cell=self.cell, control=_nobody, namespaces=lambda _: NAMESPACE),
+            dispatcher=Dispatcher(
+                cells=lambda _: self.cell, control=_nobody, namespaces=lambda _: NAMESPACE
+            ),
             authenticator=Authenticator(
                 keys=lambda _: CALLER, sessions=_no_session, key_used=_ignore
             ),

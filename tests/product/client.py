@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import httpx
@@ -136,7 +136,14 @@ class Program:
         return answer.FromString(body)
 
 
-async def open_account(product: Product, name: str = "orders") -> Access:
+class Opened(Protocol):
+    """A cloud that answers somewhere."""
+
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        """A client of its API."""
+
+
+async def open_account(product: Opened, name: str = "orders") -> Access:
     """Sign up, make a namespace and a key, as any customer would."""
     owner = Visitor(product.client(), email=f"ada-{next(_numbers)}@example.com")
     told = await owner.post("/api/v1/sign-up", {"email": owner.email, "password": PASSWORD})

@@ -5,12 +5,16 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from joserfc.jwk import RSAKey
 
+from api.config import LOOPBACK_VARIABLE
 from tests.product.client import Access, open_account
 from tests.product.server import Preloaded, Product, serving
+from tests.single_sign_on.identity_provider import IdentityProvider, served
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,21 @@ async def product(preloaded: Preloaded, tmp_path: Path) -> AsyncIterator[Product
     """A server of the test's own."""
     async with serving(preloaded, tmp_path / "data") as product:
         yield product
+
+
+@pytest.fixture
+async def loopback_product(preloaded: Preloaded, tmp_path: Path) -> AsyncIterator[Product]:
+    """A server of the test's own that may ask others on this machine."""
+    environment = {LOOPBACK_VARIABLE: "1"}
+    async with serving(preloaded, tmp_path / "data", environment=environment) as product:
+        yield product
+
+
+@pytest.fixture
+def identity_provider() -> Iterator[IdentityProvider]:
+    provider = IdentityProvider(lambda: datetime.now(UTC), RSAKey.generate_key(2048))
+    with served(provider):
+        yield provider
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,9 @@ class Collector:
                 (service, metric.name)
                 for scope in of_resource.scope_metrics
                 for metric in scope.metrics
-                if metric.histogram.data_points or metric.sum.data_points
+                if metric.histogram.data_points
+                or metric.sum.data_points
+                or metric.gauge.data_points
             }
         return ExportMetricsServiceResponse().SerializeToString()
 

@@ -19,13 +19,17 @@ PR_SET_PDEATHSIG = 1
 
 
 def serve() -> None:
-    """Answers each line, a JSON array of the log's path and the arguments, with a process id."""
+    """Answers each line with a process id.
+
+    A line is a JSON array: the log's path, what the environment has besides, the arguments.
+    """
     # Nobody waits for the children here: they leave nothing behind when they end.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
-        log, *arguments = json.loads(line)
+        log, environment, *arguments = json.loads(line)
         pid = os.fork()
         if pid == 0:
+            os.environ.update(environment)
             become(log, arguments)
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,14 @@ class Preloaded:
             bufsize=1,
         )
 
-    def start(self, log: Path, *arguments: str) -> int:
+    def start(
+        self, log: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> int:
         """The new process's id."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(log), *arguments]) + "\n")
+        line = json.dumps([str(log), dict(environment or {}), *arguments])
+        self._process.stdin.write(f"{line}\n")
         return int(self._process.stdout.readline())
 
     def close(self) -> None:
@@ -56,7 +59,7 @@ class Preloaded:
 class Product:
     """One installation. Its address outlives restarts, so that clients may simply go on.
 
-    `answering` is set while a server is known to answer.
+    `answering` is set while a server is known to answer. `environment` comes on top of ours.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Product:
         *arguments: str,
         log: Path | None = None,
         verb: str = "up",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data
         self.log = log or data.with_name(f"{data.name}.log")
@@ -74,6 +78,7 @@ class Product:
         self._preloaded = preloaded
         self.arguments = arguments
         self._verb = verb
+        self._environment = environment
         self._port = free_port()
         self._process = 0
         self._pid = 0
@@ -95,7 +100,9 @@ class Product:
         """Start a server and do not wait for it."""
         assert not self._process, "the server runs already"
         arguments = (self._verb, "--quiet", "--data", str(self.data), "--port", str(self._port))
-        self._pid = self._preloaded.start(self.log, *arguments, *self.arguments)
+        self._pid = self._preloaded.start(
+            self.log, *arguments, *self.arguments, environment=self._environment
+        )
         self._process = os.pidfd_open(self._pid)
 
     async def ready(self) -> None:
@@ -151,12 +158,17 @@ class Product:
 
 
 @asynccontextmanager
-async def serving(preloaded: Preloaded, data: Path, *arguments: str) -> AsyncIterator[Product]:
+async def serving(
+    preloaded: Preloaded,
+    data: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Product]:
     """A ready product, started with these arguments too.
 
     It fails the test if a server logged a warning or worse.
     """
-    product = Product(preloaded, data, *arguments)
+    product = Product(preloaded, data, *arguments, environment=environment)
     try:
         await product.start()
         yield product

@@ -6,6 +6,7 @@ import base64
 import itertools
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import temporalio.api.workflowservice.v1 as w
@@ -13,6 +14,7 @@ import temporalio.api.workflowservice.v1 as w
 from tests.engine.cell import cancel_activity, complete_workflow, schedule_activity
 from tests.product.client import Access, Program
 from tests.product.orders import payloads
+from tests.single_sign_on.identity_provider import IdentityProvider
 
 LONG = timedelta(hours=1)
 TASK_TIMEOUT = timedelta(seconds=120)
@@ -28,6 +30,9 @@ class Stock:
     secret: str
     known: dict[str, str] = field(default_factory=dict)
     """A value for each name that requests use for something that exists here."""
+    data: Path | None = None
+    """Where the server keeps its data, for what is made beside it."""
+    identity_provider: IdentityProvider | None = None
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     async def workflow(self) -> str:

@@ -12,12 +12,14 @@ from collections.abc import Iterator
 from contextlib import aclosing, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 import temporalio.api.workflowservice.v1 as w
 
 from tests.engine.cell import text
+from tests.openmetrics import families_of
 from tests.product.client import Lost, Program, open_account, program
-from tests.product.server import Preloaded, Product
+from tests.product.server import Preloaded, Product, free_port
 
 DISK_BYTES = 16 * 1024 * 1024
 INPUT_BYTES = 64 * 1024
@@ -114,7 +116,25 @@ def logged(product: Product) -> set[str]:
     return {json.loads(line)["event"] for line in product.told()}
 
 
-async def check_recovery(product: Product, shop: Program, disk: Path) -> None:
+async def store_errors(operators: str) -> float:
+    """How often operators are told that the disk was full."""
+    async with httpx.AsyncClient(base_url=operators, trust_env=False) as http:
+        told = {family.name: family for family in families_of((await http.get("/metrics")).text)}
+    full = {"error": "StoreFull"}
+    samples = told["perdure_store_errors"].samples
+    return next(sample.value for sample in samples if sample.labels == full)
+
+
+async def check_told_to_operators(operators: str) -> None:
+    """The port of their own says the same, and the alert has something to count."""
+    async with httpx.AsyncClient(base_url=operators, trust_env=False) as http:
+        ready, alive = await http.get("/readyz"), await http.get("/healthz")
+    assert (ready.status_code, alive.status_code) == (503, 200)
+    assert "no space left" in ready.json()["cell"]
+    assert await store_errors(operators) >= 1
+
+
+async def check_recovery(product: Product, shop: Program, disk: Path, operators: str) -> None:
     ballast = disk / "ballast"
     ballast.write_bytes(b"\0" * (DISK_BYTES // 2))
     started: dict[int, str] = {}
@@ -122,6 +142,7 @@ async def check_recovery(product: Product, shop: Program, disk: Path) -> None:
     assert started
     fill(disk, ballast)
     await start_until_health_says_why(product, shop, started)
+    await check_told_to_operators(operators)
     ballast.unlink()
     for number in (-1, -2):
         started[number] = await start_as_soon_as_possible(shop, number)
@@ -135,13 +156,17 @@ async def check_recovery(product: Product, shop: Program, disk: Path) -> None:
 async def test_a_full_disk_stops_acknowledging_says_so_and_recovers(
     preloaded: Preloaded, disk: Path, tmp_path: Path
 ) -> None:
-    product = Product(preloaded, disk / "data", log=tmp_path / "log")
+    port = free_port()
+    arguments = ("--metrics-port", str(port))
+    product = Product(preloaded, disk / "data", *arguments, log=tmp_path / "log")
     try:
         await product.start()
+        operators = f"http://127.0.0.1:{port}"
+        assert await store_errors(operators) == 0
         access = await open_account(product)
         shop = program(product, access)
         async with shop.http, aclosing(access.owner.http):
-            await check_recovery(product, shop, disk)
+            await check_recovery(product, shop, disk, operators)
         assert {"store_failed"} <= logged(product) <= EXPECTED_LOGS
     finally:
         product.stop()

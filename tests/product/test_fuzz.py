@@ -6,6 +6,7 @@ tenant has.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -54,7 +55,7 @@ SIDES = {"ours": 0.65, "theirs": 0.2, "mixed": 0.15}
 GENERATED = 0.2
 """How often a name is left as it was generated."""
 
-MORE = 1.2
+MORE = 1.4
 """Operations of few words have fewer different requests than others."""
 
 NEGATIVE = 0.2
@@ -237,10 +238,11 @@ async def test_no_request_breaks_the_service_or_touches_another_tenant(
 
         for operation in operations:
             await ours.renew()
-            examples = int(MORE * count / len(operations))
+            examples = math.ceil(MORE * count / len(operations))
+            negative = max(1, int(examples * NEGATIVE))
             for mode, part in (
-                (GenerationMode.POSITIVE, examples - int(examples * NEGATIVE)),
-                (GenerationMode.NEGATIVE, int(examples * NEGATIVE)),
+                (GenerationMode.POSITIVE, examples - negative),
+                (GenerationMode.NEGATIVE, negative),
             ):
                 generated(operation, mode, part, send)
     assert tally.sent >= count

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -13,35 +13,20 @@ import httpx
 import pytest
 
 from tests.control.visitor import PASSWORD
+from tests.product.billing_samples import BILLING_SAMPLES
+from tests.product.budget_samples import BUDGET_SAMPLES
 from tests.product.client import Access, open_account, program
+from tests.product.people_samples import PEOPLE_SAMPLES, PUBLIC_LINKS
+from tests.product.sample import Make, Sample, of
 from tests.product.server import Product
+from tests.product.sign_on_samples import SIGN_ON_SAMPLES
 from tests.product.stock import Stock, forms, written
+from tests.single_sign_on.identity_provider import IdentityProvider
 
 OPENAPI = "/api/v1/openapi.json"
 SHORT_WAIT = {"timeout": "0.1"}
 VALID = {"workflowType": {"name": "Order"}, "taskQueue": {"name": "walk"}}
 TEXT = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "MQ=="}]}
-
-
-@dataclass
-class Sample:
-    """What an operation takes to succeed. The names are the document's."""
-
-    path: dict[str, str] = field(default_factory=dict)
-    body: Any = None
-    query: dict[str, str] = field(default_factory=dict)
-    as_owner: bool = False
-    """Whether it belongs to a browser's session and not to a key."""
-
-
-Make = Callable[[Stock], Awaitable[Sample]]
-
-
-def of(sample: Sample) -> Make:
-    async def make(_stock: Stock) -> Sample:
-        return sample
-
-    return make
 
 
 def of_workflow(body: Any = None, **path: str) -> Make:
@@ -241,9 +226,15 @@ OTHER_SAMPLES: dict[str, Make] = {
     "get_client_certificates_api_v1_client_certificates_get": trusting_namespace,
     "deny_certificate_api_v1_denied_certificates_post": lost_certificate,
     "allow_certificate_api_v1_denied_certificates__fingerprint__delete": denied_certificate,
+    **BILLING_SAMPLES,
+    **BUDGET_SAMPLES,
+    **PEOPLE_SAMPLES,
+    **SIGN_ON_SAMPLES,
     "cost_api_v1_usage_cost_get": of(Sample()),
     "series_api_v1_usage_series_get": of(Sample(query={"from": "490896", "to": "490920"})),
     "usage_api_v1_usage_get": own_usage,
+    "metrics_v1_metrics_get": of(Sample()),
+    "descriptors_v1_descriptors_get": of(Sample()),
     "log_out_api_v1_logout_post": of(Sample(as_owner=True)),
 }
 SAMPLES = {
@@ -254,7 +245,14 @@ WITH_A_WORKER = {"WorkflowService_QueryWorkflow", "WorkflowService_RespondQueryT
 """Each needs the other: `test_flow.py` and the test below make them succeed together."""
 
 
-FOREIGN_NAMES = ("{namespace}", "{user_id}", "{key_id}", "{async_operation_id}")
+FOREIGN_NAMES = (
+    "{namespace}",
+    "{budget_id}",
+    "{invoice_id}",
+    "{user_id}",
+    "{key_id}",
+    "{async_operation_id}",
+)
 NAMED_ELSEWHERE = (
     "WorkflowService_ScanWorkflowExecutions",
     "usage_api_v1_usage_get",
@@ -264,29 +262,35 @@ NAMED_ELSEWHERE = (
 )
 """These name a namespace in the body or in the query."""
 
-SESSIONS = ("sign_up", "log_in", "log_out", "current_session")
+SESSIONS = ("sign_up", "log_in", "log_out", "current_session", *PUBLIC_LINKS)
 
 
 @asynccontextmanager
-async def stocked(product: Product, secret: str) -> AsyncIterator[Stock]:
+async def stocked(
+    product: Product, identity_provider: IdentityProvider, secret: str
+) -> AsyncIterator[Stock]:
     """A new account with something of everything."""
     access = await open_account(product)
     shop = program(product, access)
     async with shop.http, aclosing(access.owner.http):
-        stock = Stock(access, shop, secret)
+        stock = Stock(access, shop, secret, data=product.data, identity_provider=identity_provider)
         await stock.furnish()
         yield stock
 
 
 @pytest.fixture
-async def stock(product: Product) -> AsyncIterator[Stock]:
-    async with stocked(product, "ours alone") as stock:
+async def stock(
+    loopback_product: Product, identity_provider: IdentityProvider
+) -> AsyncIterator[Stock]:
+    async with stocked(loopback_product, identity_provider, "ours alone") as stock:
         yield stock
 
 
 @pytest.fixture
-async def rival_stock(product: Product) -> AsyncIterator[Stock]:
-    async with stocked(product, "canary-51c7d0be94a2f386") as stock:
+async def rival_stock(
+    loopback_product: Product, identity_provider: IdentityProvider
+) -> AsyncIterator[Stock]:
+    async with stocked(loopback_product, identity_provider, "canary-51c7d0be94a2f386") as stock:
         yield stock
 
 
@@ -350,6 +354,11 @@ async def send(
         body = {**body, "workflowId": sample.path["workflow_id"]}
     filled = path.format(**{name: quote(value, safe="") for name, value in values.items()})
     client = access.owner.http if sample.as_owner else http
+    headers = sample.headers
+    if headers:
+        # What is signed is signed as it is written here.
+        content, headers = json.dumps(body), {**headers, "content-type": "application/json"}
+        return await client.request(verb, filled, content=content, headers=headers)
     return await client.request(verb, filled, json=body, params=sample.query)
 
 

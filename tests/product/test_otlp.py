@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -23,8 +24,11 @@ from tests.product.otlp import Collector, Told
 from tests.product.server import Preloaded, Product, serving
 
 QUEUE = "traced"
-PROGRAM, SERVER = "greeter", "perdure"
+PROGRAM = "greeter"
 START = "StartWorkflow:Greeting"
+
+Path = tuple[tuple[str, str], ...]
+"""Spans from the root down, as (service, name)."""
 
 
 @activity.defn
@@ -81,47 +85,69 @@ class Trace:
         self._by_id = {span.span_id: span for span in spans}
         self.spans = spans
 
-    def path(self, span: Told) -> list[tuple[str, str]]:
-        """(service, name) from the root to the span. Fails for a span whose parent is missing."""
+    def path(self, span: Told) -> Path:
+        """From the root to the span. Fails for a span whose parent is missing."""
         path = [(span.service, span.name)]
         while span.parent_id:
             span = self._by_id[span.parent_id]
             path.insert(0, (span.service, span.name))
-        return path
+        return tuple(path)
 
 
+@dataclass(frozen=True)
+class Services:
+    """Who tells of a call: `hops` from the request to the cell, then whoever commits."""
+
+    arguments: tuple[str, ...]
+    door: str
+    hops: tuple[str, ...]
+
+    def call(self, method: str) -> Path:
+        """From a request to the commit that made what it did durable."""
+        cell = self.hops[-1]
+        hops = ((hop, f"cell {method}") for hop in self.hops)
+        return ((self.door, method), *hops, (cell, "commit"))
+
+
+ONE_PROCESS = Services((), "perdure", ("perdure",))
+PROCESSES = Services(("--processes",), "perdure-frontend", ("perdure-frontend", "perdure-cell"))
+
+
+@pytest.mark.parametrize("services", [ONE_PROCESS, pytest.param(PROCESSES, marks=pytest.mark.ci)])
 async def test_one_trace_leads_from_the_start_to_the_disk_and_to_the_worker(
-    preloaded: Preloaded, collector: Collector, tmp_path: Path
+    preloaded: Preloaded, collector: Collector, tmp_path: pathlib.Path, services: Services
 ) -> None:
-    arguments = ("--otlp", collector.endpoint)
+    arguments = ("--otlp", collector.endpoint, *services.arguments)
     async with serving(preloaded, tmp_path / "data", *arguments) as product:
         assert await greeted(product, collector) == "Hello, Ada!"
         # Whoever stops in peace sends what is left.
         product.stop()
     [start] = [span for span in collector.spans if span.name == START]
     trace = Trace([span for span in collector.spans if span.trace_id == start.trace_id])
-    paths = {tuple(trace.path(span)) for span in trace.spans}
+    paths = {trace.path(span) for span in trace.spans}
     assert {path[0] for path in paths} == {(PROGRAM, START)}
-    assert expected_paths() <= paths
+    assert expected_paths(services) <= paths
     # A commit is of many traces: from each a link leads to the one that all share.
     commits = {span.span_id for span in collector.spans if span.name == "group commit"}
     links = [span.link_ids for span in trace.spans if span.name == "commit"]
     assert all(len(link) == 1 and link[0] in commits for link in links)
     assert {
-        (SERVER, "http.server.request.duration"),
-        (SERVER, "perdure.commit.duration"),
-        (SERVER, "perdure.commit.runs"),
+        (services.door, "perdure_calls"),
+        (services.door, "perdure_call_duration_seconds"),
+        (services.door, "perdure_snapshot_age_seconds"),
+        (services.hops[-1], "perdure_commit_duration_seconds"),
+        (services.hops[-1], "perdure_shards_owned"),
         (PROGRAM, "perdure.worker.task.duration"),
     } <= collector.metrics
 
 
-def expected_paths() -> set[tuple[tuple[str, str], ...]]:
+def expected_paths(services: Services) -> set[Path]:
     """From the client's start to each commit that it led to."""
-    start = ((PROGRAM, START),)
+    start: Path = ((PROGRAM, START),)
     workflow_task = (*start, (PROGRAM, "RunWorkflowTask:Greeting"))
     activity_task = (*workflow_task, (PROGRAM, "RunActivity:greet"))
     return {
-        (*steps, (SERVER, method), (SERVER, f"cell {method}"), (SERVER, "commit"))
+        (*steps, *services.call(method))
         for steps, method in (
             (start, "StartWorkflowExecution"),
             (workflow_task, "RespondWorkflowTaskCompleted"),

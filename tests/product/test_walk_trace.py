@@ -103,13 +103,13 @@ async def client(
 
 @asynccontextmanager
 async def open_traced_cloud(data: Path, spans: Spans) -> AsyncIterator[Site]:
-    telemetry = ServerTelemetry(spans.processor, InMemoryMetricReader())
+    telemetry = ServerTelemetry(spans.processor)
     with installation(data) as held:
-        async with open_cloud(
-            held, MemoryStore(), console_address=ADDRESS, telemetry=telemetry
-        ) as cloud:
+        async with (
+            telemetry.running(),
+            open_cloud(held, MemoryStore(), console_address=ADDRESS, telemetry=telemetry) as cloud,
+        ):
             yield Site(cloud)
-    telemetry.close()
 
 
 async def greeted(client: Client, *names: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenancy import (
     AccountRole,
@@ -21,11 +22,13 @@ from tenancy import (
     NamespaceRef,
     NamespaceSettings,
     NewApiKey,
+    NewSession,
     Passwords,
     Permission,
     Principal,
     User,
 )
+from tenancy.members import MemberAccess
 from tenancy.randomness import new_uuid
 from tenancy.users import principals_of
 
@@ -84,8 +87,21 @@ class Cloud:
             user = (await session.scalars(sa.select(User).where(User.email == email))).one()
             return (await principals_of(session, [user]))[user.id]
 
+    async def log_in(self, email: str = "ada@example.com", password: str = PASSWORD) -> NewSession:
+        """Of a user without a second factor."""
+        opened = await self.control.sign_in.log_in(email=email, password=password, address=ADDRESS)
+        assert isinstance(opened, NewSession)
+        return opened
+
+    async def set_role(
+        self, session: AsyncSession, actor: Principal, user_id: str, role: AccountRole
+    ) -> None:
+        await self.control.members.update(
+            session, actor, user_id, MemberAccess(role), resource_version=None
+        )
+
     async def member(self, owner: Principal, role: AccountRole) -> Principal:
-        """A second user of the owner's account; the product has no invitations yet."""
+        """A second user of the owner's account, made without a letter."""
         user = User(
             id=new_uuid(self.random.randbytes),
             account_id=owner.account_id,
@@ -149,7 +165,6 @@ async def open_cloud(
         token_bytes=random.randbytes,
         pepper=PEPPER,
         passwords=passwords,
-        cell="cell-1",
         snapshot_path=snapshot_path,
     )
     yield Cloud(url, database, clock, random, control)

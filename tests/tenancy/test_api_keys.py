@@ -243,7 +243,7 @@ async def test_a_demoted_owners_key_loses_what_the_owner_lost(cloud: Cloud) -> N
     scoped = (await cloud.key_in(second, ref, Permission.WRITE)).text
     assert permits(await authenticated(cloud, wide), Access.ADMIN, ref)
     async with cloud.control.acting(owner) as session:
-        await cloud.control.users.set_role(session, owner, second.id, AccountRole.READ)
+        await cloud.set_role(session, owner, second.id, AccountRole.READ)
     for text in (wide, scoped):
         principal = await authenticated(cloud, text)
         assert not permits(principal, Access.READ, ref)

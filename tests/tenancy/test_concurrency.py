@@ -93,7 +93,7 @@ async def test_attempts_to_log_in_are_counted_by_all_processes(cloud: Cloud, bes
     beside.clock.at = cloud.clock.at
     ends = await outcomes(
         *(
-            each.control.sessions.log_in(email=EMAIL, password=PASSWORD + "?", address=ADDRESS)
+            each.control.sign_in.log_in(email=EMAIL, password=PASSWORD + "?", address=ADDRESS)
             for _ in range(ATTEMPTS_PER_EMAIL_MAX)
             for each in (cloud, beside)
         )
@@ -214,7 +214,7 @@ async def test_logging_in_does_not_wait_for_expired_sessions_and_attempts(
 ) -> None:
     cloud = postgres_cloud
     await cloud.owner(EMAIL)
-    log_in = partial(cloud.control.sessions.log_in, email=EMAIL, password=PASSWORD, address=ADDRESS)
+    log_in = partial(cloud.log_in, EMAIL)
     await log_in()
     cloud.clock.move(seconds=SESSION_AGE_SECONDS_MAX)
     async with cloud.database.transaction() as session:

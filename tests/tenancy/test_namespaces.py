@@ -19,6 +19,7 @@ from tenancy import (
     SearchAttributeType,
     WrongState,
 )
+from tenancy.namespace_name import NAME_CHARACTERS_MAX, NAME_CHARACTERS_MIN, check_name
 from tenancy.namespace_settings import (
     RETENTION_DAYS_DEFAULT,
     RETENTION_DAYS_MAX,
@@ -26,11 +27,8 @@ from tenancy.namespace_settings import (
     SEARCH_ATTRIBUTES_MAX,
 )
 from tenancy.namespaces import (
-    NAME_CHARACTERS_MAX,
-    NAME_CHARACTERS_MIN,
     NAMESPACES_PER_ACCOUNT_MAX,
     TRANSITIONS,
-    check_name,
 )
 from tests.tenancy.cloud import Cloud
 

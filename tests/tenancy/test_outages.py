@@ -24,11 +24,11 @@ async def accounts(database: Database) -> int | None:
 
 
 async def test_a_server_that_comes_back_is_used_again(
-    postgres_server: LocalPostgres, tmp_path: Path, passwords: Passwords
+    mortal_server: LocalPostgres, tmp_path: Path, passwords: Passwords
 ) -> None:
-    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as connection:
+    with psycopg.connect(mortal_server.url("postgres"), autocommit=True) as connection:
         connection.execute("CREATE DATABASE outage")
-    url = postgres_server.url("outage")
+    url = mortal_server.url("outage")
     await migrate(url)
     async with open_cloud(url, tmp_path / "snapshot", passwords) as cloud:
         owner = await cloud.owner()
@@ -36,13 +36,13 @@ async def test_a_server_that_comes_back_is_used_again(
         async def write_while_the_server_ends() -> None:
             async with cloud.database.transaction() as session:
                 await locked_account(session, owner.account_id)
-                postgres_server.kill()
+                mortal_server.kill()
                 await cloud.control.audit.record(session, owner, "test")
 
         for work in (write_while_the_server_ends(), accounts(cloud.database), migrate(url)):
             with pytest.raises(DatabaseUnavailable):
                 await work
-        postgres_server.start()
+        mortal_server.start()
         assert await accounts(cloud.database) == 1
         await cloud.control.record_denial(owner, "test")
         # Signing up and the denial: what was not committed is not there.

@@ -34,7 +34,7 @@ EMAIL = "ada@example.com"
 
 
 async def log_in(cloud: Cloud, email: str = EMAIL, password: str = PASSWORD) -> NewSession:
-    return await cloud.control.sessions.log_in(email=email, password=password, address=ADDRESS)
+    return await cloud.log_in(email, password)
 
 
 async def test_a_login_opens_a_session_of_its_user(cloud: Cloud) -> None:

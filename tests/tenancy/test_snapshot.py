@@ -25,8 +25,7 @@ from tenancy import (
 from tenancy.api_keys import KEY_LIFE_DAYS_DEFAULT
 from tenancy.key_text import KeyDigests, key_text
 from tenancy.randomness import new_secret
-from tenancy.snapshot import SAVE_SECONDS
-from tenancy.snapshot_file import SNAPSHOT_AGE_SECONDS_MAX
+from tenancy.snapshot import SAVE_SECONDS, SNAPSHOT_AGE_SECONDS_MAX
 from tests.tenancy.cloud import PEPPER, Cloud
 
 
@@ -150,7 +149,7 @@ async def test_a_reader_that_follows_holds_what_a_new_one_reads(cloud: Cloud) ->
             await set_disabled(cloud, created[1].key.id, True)
         elif step == 5:
             async with cloud.control.acting(owner) as session:
-                await cloud.control.users.set_role(session, owner, second.id, AccountRole.READ)
+                await cloud.set_role(session, owner, second.id, AccountRole.READ)
         elif step == 6:
             await cloud.namespace(owner, "orders")
         await following.refresh()
@@ -171,7 +170,7 @@ async def test_who_waits_with_a_revoked_or_narrowed_key_is_told(cloud: Cloud) ->
     await reader.refresh()
     async with cloud.control.acting(owner) as session:
         await cloud.control.api_keys.revoke(session, owner, revoked)
-        await cloud.control.users.set_role(session, owner, second.id, AccountRole.READ)
+        await cloud.set_role(session, owner, second.id, AccountRole.READ)
     await reader.refresh()
     await set_disabled(cloud, kept, False)
     await reader.refresh()

@@ -50,7 +50,7 @@ async def test_a_second_sign_up_does_not_change_the_password(cloud: Cloud) -> No
     await cloud.control.users.sign_up(
         email="ada@example.com", password="another password", address=ADDRESS
     )
-    await cloud.control.sessions.log_in(email="ada@example.com", password=PASSWORD, address=ADDRESS)
+    await cloud.control.sign_in.log_in(email="ada@example.com", password=PASSWORD, address=ADDRESS)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_an_admin_gives_roles_but_makes_no_owner(cloud: Cloud) -> None:
     owner = await cloud.owner()
     admin = await cloud.member(owner, AccountRole.ADMIN)
     reader = await cloud.member(owner, AccountRole.READ)
-    set_role = cloud.control.users.set_role
+    set_role = cloud.set_role
     async with cloud.control.acting(admin) as session:
         await set_role(session, admin, reader.id, AccountRole.DEVELOPER)
     assert (await cloud.principal(reader.id)).account_role is AccountRole.DEVELOPER
@@ -157,10 +157,10 @@ async def test_the_last_owner_stays_one(cloud: Cloud) -> None:
     owner = await cloud.owner()
     second = await cloud.member(owner, AccountRole.OWNER)
     async with cloud.control.acting(owner) as session:
-        await cloud.control.users.set_role(session, owner, second.id, AccountRole.READ)
+        await cloud.set_role(session, owner, second.id, AccountRole.READ)
     with pytest.raises(WrongState, match="last owner"):
         async with cloud.control.acting(owner) as session:
-            await cloud.control.users.set_role(session, owner, owner.id, AccountRole.READ)
+            await cloud.set_role(session, owner, owner.id, AccountRole.READ)
 
 
 async def test_a_user_of_another_account_does_not_exist(cloud: Cloud) -> None:
@@ -170,4 +170,4 @@ async def test_a_user_of_another_account_does_not_exist(cloud: Cloud) -> None:
         with pytest.raises(NotFound):
             await cloud.control.users.get(session, ada, bob.id)
         with pytest.raises(NotFound):
-            await cloud.control.users.set_role(session, ada, bob.id, AccountRole.READ)
+            await cloud.set_role(session, ada, bob.id, AccountRole.READ)

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 
+from tests.web.fake_budgets import budget_routes
 from tests.web.histories import as_json, execution, greeting_history, history_json, json_payload
 
 ACCOUNT = "k7m2qx"
@@ -22,6 +23,15 @@ EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery"
 CSRF = "c5rf"
 COOKIE = "session=s3ss10n"
+BILLING = {
+    "account_id": ACCOUNT,
+    "plan": "developer",
+    "currency": "USD",
+    "payment_service": "stand-in",
+    "card": None,
+    "owed": "0.00",
+    "is_restricted": False,
+}
 TOKEN = "prd_abcdefghijklmnop_0123456789012345678901234567890123456789012abcdef01"
 
 
@@ -37,6 +47,9 @@ class FakeCloud:
     pending_task: dict[str, Any] = field(default_factory=dict)
     polled_queues: list[str] = field(default_factory=list)
     cost: dict[str, Any] = field(default_factory=dict)
+    budgets: list[dict[str, Any]] = field(default_factory=list)
+    billing: dict[str, Any] = field(default_factory=lambda: dict(BILLING))
+    invoices: list[dict[str, Any]] = field(default_factory=list)
     hours: list[tuple[int, str, int]] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
     page_tokens: list[str] = field(default_factory=list)
@@ -55,6 +68,11 @@ class FakeCloud:
                 Route("/api/v1/logout", self.guarded(self.written), methods=["POST"]),
                 Route("/api/v1/session", self.guarded(self.session)),
                 Route("/api/v1/usage/cost", self.guarded(self.usage_cost)),
+                *budget_routes(self),
+                Route("/api/v1/billing", self.guarded(self.show_billing)),
+                Route("/api/v1/billing/{page}", self.guarded(self.open_page), methods=["POST"]),
+                Route("/api/v1/invoices", self.guarded(self.list_invoices)),
+                Route("/api/v1/invoices/{id}", self.guarded(self.show_invoice)),
                 Route("/api/v1/usage/series", self.guarded(self.usage_series)),
                 Route("/cloud/namespaces", self.guarded(self.list_namespaces)),
                 Route("/cloud/namespaces", self.guarded(self.create_namespace), methods=["POST"]),
@@ -249,6 +267,22 @@ class FakeCloud:
             if first <= hour < last
         ]
         return {"currency": "USD", "points": points}
+
+    async def show_billing(self, request: Request) -> Any:
+        return self.billing
+
+    async def open_page(self, request: Request) -> Any:
+        await self.written(request)
+        return {"url": f"https://checkout.stripe.com/{request.path_params['page']}"}
+
+    async def list_invoices(self, request: Request) -> Any:
+        return {"invoices": self.invoices, "next_page_token": self.next_page}
+
+    async def show_invoice(self, request: Request) -> Any:
+        for each in self.invoices:
+            if each["id"] == request.path_params["id"]:
+                return each
+        return refusal(404, 5, "no such invoice")
 
     async def usage_cost(self, request: Request) -> Any:
         return {**self.cost, "month": request.query_params["month"]}

@@ -259,6 +259,8 @@ def test_every_page_fits_its_window(
             f"{HOME}/workflows",
             RUNNING,
             "/usage",
+            "/budgets",
+            "/billing",
         ):
             page.goto(address + path)
             widths[path] = page.evaluate("document.documentElement.scrollWidth")

@@ -27,6 +27,8 @@ PRIVATE = (
     f"{HOME}/workflows/order-1042/{RUN_ID}",
     f"{HOME}/workflows/order-1041/{RUN_ID}?history=full",
     "/usage",
+    "/budgets",
+    "/billing",
     "/usage?day=2026-11-20",
 )
 LABELLED = ("input", "select", "textarea")

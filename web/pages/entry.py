@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from starlette.responses import Response
 
 from web.errors import LoggedOut, Refused
-from web.visit import Visit, session_of
-
-HOME = "/namespaces"
+from web.visit import HOME, Visit, inside, session_of
 
 
 async def welcome(visit: Visit) -> Response:
@@ -36,15 +32,15 @@ async def log_in_form(visit: Visit) -> Response:
     target = visit.query("next")
     is_sent_here = bool(target)
     return visit.page(
-        "login.html", problem="", email="", next=_inside(target), is_sent_here=is_sent_here
+        "login.html", problem="", email="", next=inside(target), is_sent_here=is_sent_here
     )
 
 
 async def log_in(visit: Visit) -> Response:
-    email, target = visit.form.get("email", ""), _inside(visit.form.get("next", ""))
+    email, target = visit.form.get("email", ""), inside(visit.form.get("next", ""))
     credentials = {"email": email, "password": visit.form.get("password", "")}
     try:
-        await visit.cloud.post("/api/v1/login", credentials)
+        answer = await visit.cloud.post("/api/v1/login", credentials)
     except (Refused, LoggedOut) as error:
         return visit.page(
             "login.html",
@@ -54,16 +50,28 @@ async def log_in(visit: Visit) -> Response:
             next=target,
             is_sent_here=False,
         )
+    if second_step := answer.get("second_step"):
+        return visit.page("code.html", second_step=second_step, next=target, problem="")
+    return visit.go(target)
+
+
+async def give_code(visit: Visit) -> Response:
+    """The second step of a log-in."""
+    second_step, target = visit.form.get("second_step", ""), inside(visit.form.get("next", ""))
+    body = {"second_step": second_step, "code": visit.form.get("code", "")}
+    try:
+        await visit.cloud.post("/api/v1/login/second-step", body)
+    except (Refused, LoggedOut) as error:
+        return visit.page(
+            "code.html",
+            status=error.status,
+            second_step=second_step,
+            next=target,
+            problem=error,
+        )
     return visit.go(target)
 
 
 async def log_out(visit: Visit) -> Response:
     await visit.cloud.post("/api/v1/logout", {})
     return visit.go("/login")
-
-
-def _inside(path: str) -> str:
-    """A page of the console to go on to; an address of another site is not one."""
-    parts = urlsplit(path)
-    is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
-    return path if is_ours and not parts.scheme and not parts.netloc else HOME

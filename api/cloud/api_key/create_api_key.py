@@ -7,7 +7,7 @@ from temporalio.api.cloud.cloudservice.v1 import CreateApiKeyRequest, CreateApiK
 from api.cloud.api_key.message import check_owner, expiry_of, label_of
 from api.cloud.operation.message import operation_message
 from api.cloud.services import Services
-from tenancy import KeyScope, PermissionDenied, Principal
+from tenancy import AccountRole, KeyScope, Permission, PermissionDenied, Principal
 
 
 async def create_api_key(
@@ -32,6 +32,8 @@ async def create_api_key(
 def _scope_of(caller: Principal) -> KeyScope:
     if caller.account_permission is not None:
         return KeyScope(caller.account_permission)
+    if caller.account_role is AccountRole.METRICS_READ:
+        return KeyScope(Permission.READ)
     if not caller.grants:
         raise PermissionDenied(
             "api_key.create", caller.account_id, "ask for access to a namespace first"

@@ -12,7 +12,7 @@ from api.cloud.api_key.message import key_message
 from api.cloud.services import Services
 from api.cloud.user.message import user_message
 from tenancy import Access, Principal, PrincipalKind, permits
-from tenancy.users import principals_of
+from tenancy.members import grants_of
 
 
 async def get_current_identity(
@@ -32,10 +32,10 @@ async def get_current_identity(
     control = services.control
     async with services.database.reading() as session:
         user = await control.users.get(session, caller, caller.user_id)
-        principals = await principals_of(session, [user])
+        grants = await grants_of(session, user)
         names = await control.namespaces.names(session, caller)
         key = await control.api_keys.get(session, caller, caller.id) if is_key else None
     return GetCurrentIdentityResponse(
-        user=user_message(user, principals[user.id], names),
+        user=user_message(user, grants, names),
         principal_api_key=None if key is None else key_message(key, services.now()),
     )

@@ -6,7 +6,7 @@ from temporalio.api.cloud.cloudservice.v1 import CreateNamespaceRequest, CreateN
 from temporalio.api.cloud.namespace.v1 import NamespaceSpec
 
 from api.cloud.fields import not_offered
-from api.cloud.namespace.spec import settings_of
+from api.cloud.namespace.spec import region_of, settings_of
 from api.cloud.operation.message import operation_message
 from api.cloud.services import Services
 from tenancy import Principal
@@ -28,6 +28,7 @@ async def create_namespace(
             caller,
             spec.name,
             settings_of(spec),
+            region=region_of(spec),
             operation_id=request.async_operation_id or None,
         )
     services.provision()

@@ -10,7 +10,6 @@ from temporalio.api.cloud.resource.v1 import ResourceState
 
 from api.cloud.fields import timestamp
 from api.cloud.namespace.spec import spec_message
-from api.cloud.region.regions import REGION_ID
 from api.cloud.services import Services
 from tenancy import Namespace, NamespaceState
 
@@ -38,7 +37,7 @@ def namespace_message(
         state=state,
         async_operation_id=operation_id,
         endpoints=Endpoints(web_address=f"{services.console_address}/namespaces/{name}"),
-        active_region=REGION_ID,
+        active_region=namespace.region,
         created_time=timestamp(namespace.created_at),
         last_modified_time=timestamp(namespace.updated_at),
     )

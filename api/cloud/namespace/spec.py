@@ -14,7 +14,6 @@ from temporalio.api.cloud.namespace.v1 import (
 )
 
 from api.cloud.fields import not_offered
-from api.cloud.region.regions import REGION_ID
 from tenancy import (
     CertificateFilter,
     CertificateTrust,
@@ -54,8 +53,6 @@ def settings_of(spec: NamespaceSpec) -> NamespaceSettings:
     for name in UNOFFERED:
         if getattr(spec, name) != getattr(_NOTHING, name):
             raise not_offered(f"spec.{name}")
-    if list(spec.regions) not in ([], [REGION_ID]):
-        raise InvalidField("spec.regions", f"must be {REGION_ID!r}", "leave it out")
     if spec.HasField("api_key_auth") and not spec.api_key_auth.enabled:
         raise InvalidField(
             "spec.api_key_auth.enabled",
@@ -74,11 +71,18 @@ def settings_of(spec: NamespaceSpec) -> NamespaceSettings:
     )
 
 
+def region_of(spec: NamespaceSpec) -> str | None:
+    """The one that is wished for. Raises InvalidField."""
+    if len(spec.regions) > 1:
+        raise InvalidField("spec.regions", "has more than one region", "name one or none")
+    return spec.regions[0] if spec.regions else None
+
+
 def spec_message(namespace: Namespace) -> NamespaceSpec:
     settings = namespace.settings
     return NamespaceSpec(
         name=namespace.name,
-        regions=[REGION_ID],
+        regions=[namespace.region],
         retention_days=settings.retention_days,
         mtls_auth=_mtls_message(settings.certificates),
         api_key_auth=ApiKeyAuthSpec(enabled=True),

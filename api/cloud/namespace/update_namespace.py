@@ -5,7 +5,7 @@ from __future__ import annotations
 from temporalio.api.cloud.cloudservice.v1 import UpdateNamespaceRequest, UpdateNamespaceResponse
 
 from api.cloud.fields import resource_version_of
-from api.cloud.namespace.spec import settings_of
+from api.cloud.namespace.spec import region_of, settings_of
 from api.cloud.operation.message import operation_message
 from api.cloud.services import Services
 from tenancy import InvalidField, Principal
@@ -21,6 +21,10 @@ async def update_namespace(
         if request.spec.name not in ("", namespace.name):
             raise InvalidField(
                 "spec.name", "never changes", f"send {namespace.name!r} or leave it out"
+            )
+        if region_of(request.spec) not in (None, namespace.region):
+            raise InvalidField(
+                "spec.regions", "never changes", f"send {namespace.region!r} or leave it out"
             )
         operation = await namespaces.update(
             session,

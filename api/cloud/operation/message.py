@@ -25,7 +25,7 @@ def operation_message(operation: Operation) -> AsyncOperation:
         id=operation.id,
         state=STATES[operation.state],
         check_duration=Duration(seconds=CHECK_AGAIN_SECONDS),
-        operation_type=operation.kind.title().replace("_", ""),
+        operation_type=operation.kind.name.title().replace("_", ""),
         failure_reason=operation.failure or "",
         started_time=timestamp(operation.started_at or operation.created_at),
         finished_time=timestamp(operation.finished_at),

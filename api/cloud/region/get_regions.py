@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from temporalio.api.cloud.cloudservice.v1 import GetRegionsRequest, GetRegionsResponse
 
-from api.cloud.region.regions import REGIONS
+from api.cloud.region.regions import regions
 from api.cloud.services import Services
 from tenancy import Principal
 
@@ -12,4 +12,4 @@ from tenancy import Principal
 async def get_regions(
     services: Services, request: GetRegionsRequest, caller: Principal
 ) -> GetRegionsResponse:
-    return GetRegionsResponse(regions=REGIONS)
+    return GetRegionsResponse(regions=regions(services.control))

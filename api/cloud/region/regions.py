@@ -1,8 +1,15 @@
-"""Where namespaces can live. An installation on one machine is one region."""
+"""Where namespaces can live, as the API tells it."""
 
 from __future__ import annotations
 
 from temporalio.api.cloud.region.v1 import Region
 
-REGION_ID = "local"
-REGIONS = (Region(id=REGION_ID, cloud_provider_region=REGION_ID, location="This installation"),)
+from tenancy import ControlPlane
+
+
+def regions(control: ControlPlane) -> list[Region]:
+    """Those of the cells that there are. An installation on one machine is one region."""
+    return [
+        Region(id=name, cloud_provider_region=name, location="This installation")
+        for name in control.placement.regions
+    ]

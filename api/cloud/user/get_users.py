@@ -8,27 +8,27 @@ from api.cloud.fields import page
 from api.cloud.services import Services
 from api.cloud.user.message import user_message
 from tenancy import Principal
-from tenancy.users import principals_of
+from tenancy.members import all_grants
 
 
 async def get_users(
     services: Services, request: GetUsersRequest, caller: Principal
 ) -> GetUsersResponse:
-    """By e-mail. `namespace` selects those who were given access to that one."""
+    """By e-mail, with those who are invited. `namespace` selects whom access to it was given."""
     control = services.control
     async with services.database.reading() as session:
-        users = await control.users.visible_to(session, caller)
-        principals = await principals_of(session, users)
+        members = await control.members.visible_to(session, caller)
+        grants = await all_grants(session, members)
         names = await control.namespaces.names(session, caller)
         if request.namespace:
             namespace = await control.namespaces.find(session, caller, request.namespace)
-            users = [user for user in users if namespace.id in principals[user.id].grants]
+            members = [each for each in members if namespace.id in grants[each.id]]
     if request.email:
-        users = [user for user in users if user.email == request.email.lower()]
+        members = [each for each in members if each.email == request.email.lower()]
     shown, next_page_token = page(
-        users, lambda user: user.email, request.page_size, request.page_token
+        members, lambda member: member.email, request.page_size, request.page_token
     )
     return GetUsersResponse(
-        users=[user_message(user, principals[user.id], names) for user in shown],
+        users=[user_message(each, grants[each.id], names) for each in shown],
         next_page_token=next_page_token,
     )

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import psycopg
@@ -50,6 +50,10 @@ class Role:
 
     seconds_max: float
     settings: tuple[tuple[str, str], ...] = ()
+
+    def within(self, schema: str) -> Role:
+        """The same for tables in that schema."""
+        return replace(self, settings=(*self.settings, ("search_path", schema)))
 
     def conninfo(self, url: str) -> str:
         settings = {

@@ -16,24 +16,26 @@ MIGRATION_LOCK = 0x50455243
 """Held while tables are made or changed: nodes that start together take turns."""
 
 
-async def prepare(connection: Connection, shard_count: int, installation: str | None) -> None:
+async def prepare(
+    connection: Connection, shard_count: int, installation: str | None, schema: str = SCHEMA
+) -> None:
     """Bring the tables up to date and make the shards of a new store of this installation.
 
     Raises StoreMismatch for tables of a later release or another number of shards, for those of
     another installation, and for half a copy.
     """
     async with connection.transaction():
-        await migrate(connection)
+        await migrate(connection, schema)
         await claim(connection, installation)
         await _check_shards(connection, shard_count)
 
 
-async def migrate(connection: Connection) -> None:
+async def migrate(connection: Connection, schema: str = SCHEMA) -> None:
     """Apply what is missing, alone until the caller's transaction ends."""
     await fetch(connection, f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})::text")
     await connection.execute(
-        f"CREATE SCHEMA IF NOT EXISTS {SCHEMA};"
-        f" CREATE TABLE IF NOT EXISTS {SCHEMA}.migration (number bigint PRIMARY KEY,"
+        f"CREATE SCHEMA IF NOT EXISTS {schema};"
+        f" CREATE TABLE IF NOT EXISTS {schema}.migration (number bigint PRIMARY KEY,"
         " applied_at timestamptz NOT NULL DEFAULT now())".encode()
     )
     [(last,)] = await fetch(connection, "SELECT coalesce(max(number), 0) FROM migration")

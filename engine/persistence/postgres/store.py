@@ -19,6 +19,7 @@ from engine.persistence.postgres.connection import (
     write_failure,
 )
 from engine.persistence.postgres.migrations import prepare
+from engine.persistence.postgres.schema import SCHEMA
 from engine.persistence.protocols import (
     FactRow,
     HistoryBatch,
@@ -41,6 +42,7 @@ class PostgresStore:
 
     Writes, look-ups on the way to a commit, and reads that may take long have connections of
     their own, so that none waits behind another kind. The first `installation` to open it has it.
+    Each cell in a database has a `schema` of its own.
     """
 
     def __init__(
@@ -48,18 +50,22 @@ class PostgresStore:
         url: str,
         *,
         installation: str | None = None,
+        schema: str = SCHEMA,
         read_seconds_max: float = READ_SECONDS_MAX,
     ) -> None:
         self._url = url
+        self._schema = schema
         self._installation = installation
         self._read_seconds_max = read_seconds_max
         self._pools: _Pools | None = None
 
     async def open(self, shard_count: int) -> None:
-        preparing = Connections(self._url, MIGRATE, 1)
+        preparing = Connections(self._url, MIGRATE.within(self._schema), 1)
         try:
             await preparing.run(
-                lambda connection: prepare(connection, shard_count, self._installation)
+                lambda connection: prepare(
+                    connection, shard_count, self._installation, self._schema
+                )
             )
         except Exception as error:
             raise write_failure(error) from error
@@ -70,7 +76,7 @@ class PostgresStore:
     def attach(self) -> None:
         """Open it as it is: half a copy too, which `open` refuses."""
         if self._pools is None:
-            self._pools = _Pools(self._url, self._read_seconds_max)
+            self._pools = _Pools(self._url, self._schema, self._read_seconds_max)
 
     async def close(self) -> None:
         pools, self._pools = self._pools, None
@@ -179,10 +185,11 @@ class PostgresStore:
 class _Pools:
     """The connections of an open store."""
 
-    def __init__(self, url: str, read_seconds_max: float) -> None:
-        self.writes = Connections(url, WRITE, 1)
-        self.look_ups = Connections(url, LOOK_UP, 1)
-        self.searches = Connections(url, search_role(read_seconds_max), SEARCH_CONNECTION_COUNT)
+    def __init__(self, url: str, schema: str, read_seconds_max: float) -> None:
+        searching = search_role(read_seconds_max)
+        self.writes = Connections(url, WRITE.within(schema), 1)
+        self.look_ups = Connections(url, LOOK_UP.within(schema), 1)
+        self.searches = Connections(url, searching.within(schema), SEARCH_CONNECTION_COUNT)
 
     async def close(self) -> None:
         for connections in (self.searches, self.look_ups, self.writes):

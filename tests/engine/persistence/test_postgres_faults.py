@@ -31,9 +31,9 @@ LOOK_AGAIN_SECONDS = 0.02
 
 
 @pytest.fixture
-async def cut(postgres_server: LocalPostgres, postgres_url: str) -> AsyncIterator[Cut]:
+async def cut(mortal_server: LocalPostgres, mortal_url: str) -> AsyncIterator[Cut]:
     """A store whose connections lead through a proxy."""
-    async with between(postgres_url) as (proxy, url):
+    async with between(mortal_url) as (proxy, url):
         store = PostgresStore(url)
         await store.open(SHARD_COUNT)
         yield Cut(store, proxy)
@@ -109,15 +109,15 @@ async def test_a_commit_whose_connection_is_ended_under_way_is_unknown(
 
 
 async def test_a_server_that_does_not_answer_is_given_up(
-    postgres_server: LocalPostgres, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    mortal_server: LocalPostgres, mortal_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "NO_ANSWER_SECONDS", 0.0)
     monkeypatch.setattr(store_module, "WRITE", Role(0.2, BY_KEY))
-    store = PostgresStore(postgres_url)
+    store = PostgresStore(mortal_url)
     await store.open(SHARD_COUNT)
     epochs = await own(store)
     [(pid,)] = execute(
-        postgres_url,
+        mortal_url,
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
         " AND query LIKE 'UPDATE shard%' ORDER BY state_change DESC LIMIT 1",
     )
@@ -134,11 +134,11 @@ async def test_a_server_that_does_not_answer_is_given_up(
 
 
 async def test_who_asks_while_the_server_is_away_hears_it_at_once(
-    postgres_server: LocalPostgres, postgres_url: str
+    mortal_server: LocalPostgres, mortal_url: str
 ) -> None:
-    store = PostgresStore(postgres_url)
+    store = PostgresStore(mortal_url)
     await store.open(SHARD_COUNT)
-    postgres_server.kill()
+    mortal_server.kill()
     try:
         for _ in range(3):
             with pytest.raises(StoreUnavailable):
@@ -148,17 +148,17 @@ async def test_who_asks_while_the_server_is_away_hears_it_at_once(
         with pytest.raises(StoreUnavailable):
             await own(store)
     finally:
-        postgres_server.start()
+        mortal_server.start()
     assert len(await healed(store)) == SHARD_COUNT
     await store.close()
 
 
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(KILLS_CI, marks=pytest.mark.ci)])
 async def test_a_killed_server_loses_nothing_that_was_answered(
-    postgres_server: LocalPostgres, postgres_url: str, kills: int
+    mortal_server: LocalPostgres, mortal_url: str, kills: int
 ) -> None:
     rng = random.Random(kills)
-    store = PostgresStore(postgres_url)
+    store = PostgresStore(mortal_url)
     await store.open(SHARD_COUNT)
     next_step, answered = 0, set[int]()
     for _ in range(kills):
@@ -169,12 +169,12 @@ async def test_a_killed_server_loses_nothing_that_was_answered(
             next_step += 1
         commit = asyncio.ensure_future(store.commit(writes(next_step, epochs)))
         await asyncio.sleep(rng.uniform(0, MOMENT_SECONDS_MAX))
-        postgres_server.kill()
+        mortal_server.kill()
         with suppress(StoreUnavailable):
             await commit
             answered.add(next_step)
         next_step += 1
-        postgres_server.start()
+        mortal_server.start()
     epochs = await healed(store)
     found = await steps_found(store, next_step)
     assert answered <= found

@@ -1,0 +1,52 @@
+"""The console, the control plane and its database, for frontends behind a wire."""
+
+from __future__ import annotations
+
+from api.cell_store import check_database, postgres_of
+from api.composition import open_control_plane
+from api.config import Config, Verb
+from api.health import control_plane_readiness
+from api.installation import Installation, Part, installation
+from api.office import ControlOffice
+from api.processes.behind import serve_wire
+from api.processes.loop import run
+from api.telemetry import observed
+from api.wire.cells import open_cell_clients
+from api.wire.control import served
+from api.wire.lines import CONTROL_PLANE, Lines
+from tenancy.outgoing import Outgoing
+
+
+def main(config: Config) -> None:
+    with (
+        installation(config.data, Part.CONTROL_PLANE) as held,
+        postgres_of(held, config.store, config.running_postgres) as postgres,
+    ):
+        run(_serve(config, held, postgres))
+
+
+async def _serve(config: Config, held: Installation, postgres: str | None) -> None:
+    if postgres is not None:
+        await check_database(held, postgres)
+    lines, places = Lines(held, CONTROL_PLANE), config.parts.places
+    async with (
+        observed(config.telemetry, Verb.CONTROL_PLANE) as telemetry,
+        open_cell_clients(lines, places, telemetry) as cells,
+        open_control_plane(
+            held,
+            cells,
+            places=places,
+            is_listening=False,
+            console_address=config.mail.console_url or f"http://{config.host}:{config.port}",
+            database_url=postgres,
+            telemetry=telemetry,
+            tls=config.tls,
+            mail=config.mail,
+            stripe=config.stripe,
+            outgoing=Outgoing(allows_loopback=config.allows_loopback),
+        ) as cloud,
+    ):
+        if telemetry is not None:
+            telemetry.readiness = control_plane_readiness(cloud.control.snapshot)
+        office = ControlOffice(cloud.control, cloud.database, pepper=held.secrets.pepper)
+        await serve_wire(lines, config.parts.listen, served(office, cloud.app), cloud.drain)

@@ -1,0 +1,1 @@
+"""Billing's own long work, as workflows of the system cell."""

@@ -1,0 +1,1 @@
+"""The control plane's own long work, as workflows of the system cell."""
