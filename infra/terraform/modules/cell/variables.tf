@@ -1,0 +1,59 @@
+variable "name" {
+  type        = string
+  description = "Name of the cell, for ever: its database and its host are called by it."
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{0,20}[a-z0-9]$", var.name))
+    error_message = "The name of a cell has small letters, digits and hyphens, 2 to 22 of them."
+  }
+}
+
+variable "platform" {
+  type = object({
+    installation     = string
+    image            = string
+    collector        = object({ image = string, configuration = string })
+    architecture     = string
+    cluster          = object({ arn = string, name = string })
+    vpc_id           = string
+    subnet_ids       = list(string)
+    namespace_id     = string
+    secrets_key_arns = list(string)
+    log_key_arn      = string
+    log_days         = number
+  })
+  description = "What every process of the installation runs on."
+}
+
+variable "process" {
+  type = object({
+    verb        = string
+    options     = map(string)
+    environment = map(string)
+    secrets     = map(string)
+    ports       = map(number)
+    probe       = string
+  })
+  description = "What runs, as modules/service takes it."
+}
+
+variable "size" {
+  type        = object({ cpu = number, memory = number })
+  description = "Units of CPU and MiB of memory of a task."
+}
+
+variable "data_subnet_ids" {
+  type        = list(string)
+  description = "Subnets of the database."
+}
+
+variable "database" {
+  type = object({
+    instance_class = string
+    instance_count = optional(number, 2)
+    capacity_units = optional(object({ min = number, max = number }), { min = 0.5, max = 4 })
+    backup_days    = optional(number, 35)
+    is_protected   = optional(bool, true)
+  })
+  description = "How large and how safe its database is, as modules/postgres takes it."
+}
