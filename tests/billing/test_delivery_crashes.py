@@ -78,8 +78,8 @@ class CrashingWire(httpx.AsyncBaseTransport):
     ("wait", "stride"),
     [
         ("after Stripe forgot the keys", SAMPLE_STRIDE),
-        pytest.param("at once", 1, marks=pytest.mark.ci),
-        pytest.param("after Stripe forgot the keys", 1, marks=pytest.mark.ci),
+        pytest.param("at once", 1, marks=pytest.mark.deep),
+        pytest.param("after Stripe forgot the keys", 1, marks=pytest.mark.deep),
     ],
 )
 @pytest.mark.parametrize("control_url", ["sqlite"], indirect=True)
