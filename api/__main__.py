@@ -9,13 +9,11 @@ import os
 import sys
 from collections.abc import Callable
 
-from api.config import Config, Verb, read_config
+from api.child import EXIT_UNUSABLE
+from api.config import COMMANDS, Config, Verb, read_config
 from api.installation import InstallationError
 from api.logs import set_up_logs
-from api.move import command as move
-from api.processes import cell, cloud, control_plane, frontend, watch
 from api.server import AddressInUse
-from api.system import command as system
 from engine.errors import StoreError
 from tenancy import TenancyError
 
@@ -23,9 +21,8 @@ THREAD_SWITCH_SECONDS = 0.0002
 
 
 def main() -> int:
-    if sys.argv[1:2] and sys.argv[1] in system.COMMANDS:
-        # What follows is for a cloud that runs already.
-        return _told(lambda: system.main(sys.argv[1:], _say))
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        return _told(_ask)
     config = read_config()
     # Stores make files of their own; nobody else on the machine is to read them.
     os.umask(0o077)
@@ -43,21 +40,41 @@ def _told(work: Callable[[], int]) -> int:
         return work()
     except (InstallationError, AddressInUse, StoreError, TenancyError) as error:
         print(f"perdure: {error}", file=sys.stderr)
-        return watch.EXIT_UNUSABLE
+        return EXIT_UNUSABLE
+
+
+def _ask() -> int:
+    """What follows is for a cloud that runs already."""
+    from api.system import command
+
+    return command.main(sys.argv[1:], _say)
 
 
 def _run(config: Config) -> int:
+    """Imports what the verb needs and no more: each of several processes is to start soon."""
     if config.has_processes:
+        from api.processes import watch
+
         return watch.main(config)
     if config.move_to is not None:
-        move.main(config.data, config.move_to, _say)
+        from api.move import command
+
+        command.main(config.data, config.move_to, _say)
     elif config.verb is Verb.CELL:
+        from api.processes import cell
+
         cell.main(config)
     elif config.verb is Verb.CONTROL_PLANE:
+        from api.processes import control_plane
+
         control_plane.main(config)
     elif config.verb is Verb.FRONTEND:
+        from api.processes import frontend
+
         frontend.main(config, _greet)
     else:
+        from api.processes import cloud
+
         cloud.main(config, _greet)
     return 0
 
@@ -67,7 +84,7 @@ def _say(text: str) -> None:
 
 
 def _greet(where: str) -> None:
-    print(f"Perdure is ready at {where}; Ctrl-C stops it", flush=True)
+    print(f"Perdure is ready at {where}, process {os.getpid()}; Ctrl-C stops it", flush=True)
 
 
 if __name__ == "__main__":

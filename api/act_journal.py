@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import uuid
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from api.audit_trail import IDLE_SECONDS, Places, Waiting, first, release
+from api.audit_trail import IDLE_SECONDS, Trail
 from api.transports.errors import AuditLogFull
 from tenancy import Act, AuditResult, Principal, PrincipalKind
 from tenancy.act_journals import JournaledAct
@@ -122,54 +120,27 @@ class ActFile:
         return str(found[0])
 
 
-class JournaledTrail:
-    """Whoever tells of an act waits until it is in the journal, however long the disk fails.
+class JournaledTrail(Trail):
+    """Records are in the journal when callers go on, however long the disk fails until then.
 
-    Where there is no room for an act any more, or the disk fails, it is refused before it is done.
+    While it fails, further acts are refused before they are done.
     """
 
     def __init__(self, file: ActFile, deliver: Deliver, now: Now) -> None:
+        super().__init__(now, file.counts())
         self._file = file
         self._deliver = deliver
-        self._now = now
-        self._waiting: deque[Waiting] = deque()
-        self._places = Places()
-        self._places.fill(file.counts())
         # One thread, so that what was begun ends before the next begins, whoever gave up on it.
         self._disk = ThreadPoolExecutor(1, "journal")
         self._writing: asyncio.Task[None] | None = None
         self._is_failing = False
-        self.noted = asyncio.Event()
-        """Set when there is something to write."""
         self.written = asyncio.Event()
         """Set when there is something to deliver."""
-
-    @property
-    def waiting_count(self) -> int:
-        """Acts under way, and those that the audit log does not have yet."""
-        return self._places.count
-
-    @asynccontextmanager
-    async def recording(self, act: Act) -> AsyncIterator[None]:
-        """As AuditTrail's. Raises AuditLogFull on entering."""
-        if self._is_failing:
-            raise AuditLogFull
-        account_id = act.actor.account_id
-        self._places.take(account_id, ACTS_KEPT_MAX, ACTS_KEPT_PER_ACCOUNT_MAX)
-        try:
-            yield
-        except BaseException:
-            self._places.leave(account_id)
-            raise
-        written = asyncio.get_running_loop().create_future()
-        self._waiting.append(Waiting(replace(act, at=self._now()), written))
-        self.noted.set()
-        await written
 
     async def write(self) -> float:
         """Notes all that waits. Raises sqlite3.Error; what waits is kept for the next time."""
         if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
+            self._writing = asyncio.create_task(self._write_all(self._append, ACTS_PER_WRITE_MAX))
         # Cancelled halfway, a batch would be noted twice.
         await asyncio.shield(self._writing)
         return IDLE_SECONDS
@@ -193,19 +164,19 @@ class JournaledTrail:
             await self._on_disk(self._file.close)
             self._disk.shutdown()
 
-    async def _write(self) -> None:
-        while batch := first(self._waiting, ACTS_PER_WRITE_MAX):
-            acts = [waiting.act for waiting in batch]
-            try:
-                await self._on_disk(partial(self._file.append, acts))
-            except sqlite3.Error:
-                self._is_failing = True
-                raise
-            self._is_failing = False
-            for _ in batch:
-                self._waiting.popleft()
-            release(batch)
-            self.written.set()
+    def _take_place(self, account_id: str) -> None:
+        if self._is_failing:
+            raise AuditLogFull
+        self._places.take(account_id, ACTS_KEPT_MAX, ACTS_KEPT_PER_ACCOUNT_MAX)
+
+    async def _append(self, acts: Sequence[Act]) -> None:
+        try:
+            await self._on_disk(partial(self._file.append, acts))
+        except sqlite3.Error:
+            self._is_failing = True
+            raise
+        self._is_failing = False
+        self.written.set()
 
     async def _on_disk(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._disk, work)

@@ -20,6 +20,7 @@ from api.openapi import openapi
 from api.request_id import REQUEST_ID, REQUEST_ID_HEADER, RequestIds
 from api.tls.certificates import ClientCertificates
 from api.tls.forwarded import TOLD_BY_PROXIES
+from api.tls.hop import Hop
 from api.tls.peer import PEER_EXTENSION, Peer
 from api.transports.errors import (
     AccessChanged,
@@ -101,9 +102,11 @@ class HttpDoor:
         fallback: ASGIApp | None = None,
         extra_openapi: Callable[[], Mapping[str, Any]] | None = None,
         certificates: ClientCertificates | None = None,
+        hop: Hop | None = None,
         is_elsewhere: Elsewhere | None = None,
     ) -> None:
         self._certificates = certificates
+        self._hop = hop
         self._is_elsewhere = is_elsewhere
         self._has_documents = fallback is None or extra_openapi is not None
         self._dispatcher = dispatcher
@@ -134,6 +137,10 @@ class HttpDoor:
         raw_path: bytes = exchange.scope["raw_path"]
         verb = "GET" if exchange.is_head else exchange.scope["method"]
         try:
+            address = None if self._hop is None else self._hop.client(exchange.headers)
+            if address is not None:
+                # Limits by address are for clients, not for the proxy that all of them share.
+                exchange.scope["client"] = (address, 0)
             peer = None
             if self._certificates is not None:
                 peer = self._certificates.peer(exchange.scope, exchange.headers)
@@ -145,6 +152,7 @@ class HttpDoor:
                 await self._unrouted(exchange, verb, raw_path, peer)
                 return
             method = self._methods[match.route.method_full_name]
+            exchange.scope["rpc_method"] = method.name
             if self._is_elsewhere is not None and self._is_elsewhere(
                 method, exchange.headers, peer
             ):
@@ -160,7 +168,6 @@ class HttpDoor:
     async def _answer(self, exchange: _Exchange, match: Match, peer: Peer | None) -> None:
         scope, headers = exchange.scope, exchange.headers
         method = self._methods[match.route.method_full_name]
-        scope["rpc_method"] = method.name
         query: bytes = scope["query_string"]
         content_type = headers.get(b"content-type", b"").decode("latin-1")
         body = await _read_body(exchange)
@@ -177,7 +184,7 @@ class HttpDoor:
             content_type=content_type,
         )
         if peer is not None and self._certificates is not None:
-            self._certificates.check_namespace(peer, request)
+            self._certificates.check_namespace(peer, getattr(request, "namespace", ""))
         hint = headers.get(b"temporal-namespace")
         if hint is not None and hint.decode("latin-1") != getattr(request, "namespace", ""):
             raise InvalidHeader("temporal-namespace", "names another namespace than the call")
@@ -256,7 +263,11 @@ async def _pass_on(app: ASGIApp, exchange: _Exchange, peer: Peer | None) -> None
         await exchange.send(message)
 
     scope = {**exchange.scope, "headers": [*headers, name], "extensions": extensions}
-    await app(scope, exchange.receive, send)
+    try:
+        await app(scope, exchange.receive, send)
+    finally:
+        # Which route it was is known inside, and told of outside.
+        exchange.scope["route"] = scope.get("route")
 
 
 async def _read_body(exchange: _Exchange) -> bytes:

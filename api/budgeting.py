@@ -51,13 +51,5 @@ class Budgeting:
         )
 
     def start(self, upkeep: Upkeep) -> None:
-        async def look_at_budgets() -> float:
-            await self.keeper.look()
-            return LOOK_SECONDS
-
-        async def call_webhooks() -> float:
-            await self.webhooks.deliver()
-            return DELIVER_SECONDS
-
-        upkeep.start("look_at_budgets", look_at_budgets)
-        upkeep.start("call_webhooks", call_webhooks)
+        upkeep.every(LOOK_SECONDS, "look_at_budgets", self.keeper.look)
+        upkeep.every(DELIVER_SECONDS, "call_webhooks", self.webhooks.deliver)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from api.cells import SHARD_COUNT
-from api.installation import Installation, InstallationError, sync_folder, write_whole
+from api.installation import Installation, InstallationError, alone, sync_folder, write_whole
 from api.local_postgres import kept_running
 from engine.errors import StoreUnavailable
 from engine.persistence.postgres import PostgresStore
@@ -81,8 +81,12 @@ def cell_store(held: Installation, postgres: str | None, cell_id: str = CELL_DEF
     """The store of one of its cells, not yet open."""
     if postgres is None:
         return SqliteStore(held.store_file(cell_id))
-    schema = SCHEMA if cell_id == CELL_DEFAULT else f"{SCHEMA}_{cell_id.replace('-', '_')}"
-    return PostgresStore(postgres, installation=held.cell_id, schema=schema)
+    return PostgresStore(postgres, installation=held.cell_id, schema=cell_schema(cell_id))
+
+
+def cell_schema(cell_id: str) -> str:
+    """Where in a PostgreSQL database one of several cells has its tables."""
+    return SCHEMA if cell_id == CELL_DEFAULT else f"{SCHEMA}_{cell_id.replace('-', '_')}"
 
 
 async def check_database(held: Installation, postgres: str) -> None:
@@ -105,13 +109,14 @@ def kept_store(held: Installation) -> str | None:
 
 
 def _remembered(held: Installation, choice: str | None) -> str:
-    kept = kept_store(held)
-    choice = choice or kept or SQLITE
-    kind = kind_of(choice)
-    if kept is None:
-        held.store_path.write_text(kind)
-    elif kept != kind or choice == SERVER:
-        raise AnotherStore(held, f"{kept}…" if kept == SERVER else kept)
+    with alone(held.data):
+        kept = kept_store(held)
+        choice = choice or kept or SQLITE
+        kind = kind_of(choice)
+        if kept is None:
+            write_whole(held.store_path, kind.encode())
+        elif kept != kind or choice == SERVER:
+            raise AnotherStore(held, f"{kept}…" if kept == SERVER else kept)
     return choice
 
 

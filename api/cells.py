@@ -16,6 +16,7 @@ from engine.env.system import SystemEnv
 from engine.errors import Unavailable
 from engine.node import Node, NodeConfig
 from engine.persistence.protocols import Store
+from tenancy import clock
 
 NODE = "node-1"
 """The name outlives restarts, so that a node takes its own shards back at once."""
@@ -104,6 +105,11 @@ class LocalCell:
         return CellHealth(is_ready, "" if is_ready else "shards are being taken over")
 
 
+def cloud_env() -> SystemEnv:
+    """The real world, at the time in which the installation lives."""
+    return SystemEnv(clock.wall_ns)
+
+
 @asynccontextmanager
 async def open_cell(
     installation: Installation, store: Store, telemetry: Telemetry | None = None
@@ -113,7 +119,7 @@ async def open_cell(
     config = NodeConfig(SHARD_COUNT, secrets.sealing_keys, secrets.sealing_key_active)
     peer = LonePeer()
     traced = store if telemetry is None else telemetry.store(store)
-    peer.node = node = Node(NODE, SystemEnv(), traced, peer, config)
+    peer.node = node = Node(NODE, cloud_env(), traced, peer, config)
     try:
         await node.start()
         yield LocalCell(node, telemetry)

@@ -7,6 +7,9 @@ import signal
 import sys
 from collections.abc import Callable
 
+EXIT_UNUSABLE = 2
+"""The status of a process that will not run as it was told to: starting it again is no use."""
+
 PR_SET_PDEATHSIG = 1
 
 # Loaded before any fork, so that a child makes one system call and nothing more.

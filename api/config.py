@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from api import mail_settings, part_settings, stripe_settings
 from api.cell_store import POSTGRES, SERVER, SQLITE
+from api.days_ahead import DAYS_AHEAD_MAX
 from api.mail_settings import MailSettings
 from api.part_settings import PartSettings
 from api.telemetry import TelemetrySettings
@@ -38,14 +39,20 @@ class Verb(StrEnum):
     MOVE = "move"
 
 
+CLOSE_MONTH = "close-month"
+SYSTEM = "system"
+COMMANDS = (CLOSE_MONTH, SYSTEM)
+"""What a cloud that runs already is asked for; see `api.system.command`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Port 0 takes a free one.
 
     `allows_loopback`: what tenants let us call (webhooks, identity providers) may be on this
-    machine, without TLS. `store` is None for the one that the installation has. `running_postgres`
-    is the URL of the server that whoever watches this process has started for the installation.
-    `move_to` is there with `move` alone.
+    machine, without TLS. `store` and `days_ahead` are None for what the installation has.
+    `running_postgres` is the URL of the server that whoever watches this process has started for
+    the installation. `move_to` is there with `move` alone.
     """
 
     verb: Verb
@@ -62,6 +69,7 @@ class Config:
     mail: MailSettings
     stripe: StripeSettings | None
     allows_loopback: bool
+    days_ahead: int | None = None
     move_to: str | None = None
 
 
@@ -71,35 +79,7 @@ def read_config(
     """Ends the process with a usage message where an argument is wrong."""
     environment = os.environ if environment is None else environment
     parser = argparse.ArgumentParser(prog="python -m api", description="Run the cloud.")
-    parser.add_argument(
-        "verb",
-        nargs="?",
-        choices=tuple(Verb),
-        default=Verb.UP,
-        help="run all of the cloud or one of its parts; or move its data",
-    )
-    parser.add_argument(
-        "--processes", action="store_true", help="with up: each part in a process of its own"
-    )
-    parser.add_argument("--data", type=Path, default=Path(".data"), help="directory of all state")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=_port, default=PORT_DEFAULT, help="0 takes a free one")
-    parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
-    parser.add_argument(
-        "--store",
-        type=_store,
-        metavar="STORE",
-        default=environment.get(STORE_VARIABLE) or None,
-        help="keep all data in: sqlite (at first), postgres (a server that is started here), or"
-        f" postgresql://USER:PASSWORD@HOST/DATABASE (also: {STORE_VARIABLE})",
-    )
-    parser.add_argument("--running-postgres", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--to",
-        type=_store,
-        metavar="STORE",
-        help="with move: postgres, or postgresql://USER:PASSWORD@HOST/DATABASE",
-    )
+    _add_arguments(parser, environment)
     telemetry_settings.add_arguments(parser, _port, environment)
     add_arguments(parser, _port)
     part_settings.add_arguments(parser, environment)
@@ -127,8 +107,53 @@ def read_config(
         mail=mail_settings.mail_settings(given),
         stripe=stripe_settings.stripe_settings(parser, environment),
         allows_loopback=_switch(parser, LOOPBACK_VARIABLE, environment),
+        days_ahead=given.days_ahead,
         move_to=given.to,
     )
+
+
+def _add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "verb",
+        nargs="?",
+        choices=tuple(Verb),
+        default=Verb.UP,
+        help="run all of the cloud or one of its parts; or move its data",
+    )
+    parser.add_argument(
+        "--processes", action="store_true", help="with up: each part in a process of its own"
+    )
+    parser.add_argument("--data", type=Path, default=Path(".data"), help="directory of all state")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=_port, default=PORT_DEFAULT, help="0 takes a free one")
+    parser.add_argument("--quiet", action="store_true", help="log warnings and errors only")
+    parser.add_argument(
+        "--store",
+        type=_store,
+        metavar="STORE",
+        default=environment.get(STORE_VARIABLE) or None,
+        help="keep all data in: sqlite (at first), postgres (a server that is started here), or"
+        f" postgresql://USER:PASSWORD@HOST/DATABASE (also: {STORE_VARIABLE})",
+    )
+    parser.add_argument("--running-postgres", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--days-ahead",
+        type=_days,
+        metavar="DAYS",
+        help="live so many days ahead of this machine's clock from now on, never fewer: to see at"
+        " once what comes after a month",
+    )
+    parser.add_argument(
+        "--to",
+        type=_store,
+        metavar="STORE",
+        help="with move: postgres, or postgresql://USER:PASSWORD@HOST/DATABASE",
+    )
+
+
+def environment_with(told: Mapping[str, str]) -> dict[str, str]:
+    """What a process that is started here finds in its environment: ours, and what it is told."""
+    return {**os.environ, **told}
 
 
 def _switch(parser: argparse.ArgumentParser, variable: str, environment: Mapping[str, str]) -> bool:
@@ -150,6 +175,13 @@ def _store(text: str) -> str:
     raise argparse.ArgumentTypeError(
         f"a store is {SQLITE}, {POSTGRES} or {SERVER}USER:PASSWORD@HOST/DATABASE"
     )
+
+
+def _days(text: str) -> int:
+    days = int(text) if text.isascii() and text.isdecimal() else -1
+    if not 0 <= days <= DAYS_AHEAD_MAX:
+        raise argparse.ArgumentTypeError(f"days are a number from 0 to {DAYS_AHEAD_MAX}")
+    return days
 
 
 def _port(text: str) -> int:

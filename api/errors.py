@@ -136,6 +136,10 @@ def _invalid_field(error: tenancy.InvalidField) -> Message:
     return _violation(error.field, f"{error.limit}; {error.remedy}")
 
 
+def _refused_field(error: engine.InvalidArgument) -> Message | None:
+    return _violation(error.field, error.message) if error.field else None
+
+
 def _missing(error: tenancy.NotFound) -> Message:
     if error.kind == "namespace":
         return NamespaceNotFoundFailure(namespace=error.id)
@@ -243,7 +247,7 @@ TRANSPORT_RULES: Mapping[type[Exception], Rule] = {
 
 ENGINE_RULES: Mapping[type[Exception], Rule] = {
     engine.EngineError: _INTERNAL,
-    engine.InvalidArgument: _INVALID,
+    engine.InvalidArgument: Rule(Code.INVALID_ARGUMENT, _refused_field),
     engine.QueryFailed: Rule(Code.INVALID_ARGUMENT, _query_failed),
     engine.NotFound: Rule(Code.NOT_FOUND, lambda _: NotFoundFailure()),
     engine.NamespaceNotFound: Rule(

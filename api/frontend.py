@@ -7,13 +7,15 @@ the documents, and every call that a session in a cookie speaks for.
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from html import escape
 from typing import NoReturn
 
@@ -47,6 +49,7 @@ from tenancy import (
     UnauthenticatedReason,
     Visit,
 )
+from tenancy.clock import now
 from tenancy.key_text import KeyDigests
 
 logger = logging.getLogger(__name__)
@@ -109,6 +112,7 @@ async def open_frontend(
             parts = _Parts(snapshot, client, trail, cells, {})
             frontend = _assemble(parts, secured, telemetry)
             _start_upkeep(upkeep, parts)
+            secured.start(upkeep)
             try:
                 yield frontend
             finally:
@@ -176,6 +180,7 @@ def _assemble(parts: _Parts, tls: Tls, telemetry: Telemetry | None) -> Frontend:
         open_calls=open_calls,
         fallback=metrics.before(telling_browsers(forwarding(parts.client, snapshot.reached))),
         certificates=tls.certificates,
+        hop=tls.hop,
         is_elsewhere=is_elsewhere,
     )
     tell = readiness(parts.cells, snapshot)
@@ -190,16 +195,11 @@ def _assemble(parts: _Parts, tls: Tls, telemetry: Telemetry | None) -> Frontend:
 def _start_upkeep(upkeep: Upkeep, parts: _Parts) -> None:
     snapshot, trail = parts.snapshot, parts.trail
 
-    async def follow_changes() -> float:
-        await snapshot.follow()
-        return 0.0
-
-    async def follow_cells() -> float:
+    async def follow_cells() -> None:
         changed = snapshot.next_change
         if snapshot.snapshot is not None:
             await parts.cells.adopt(snapshot.snapshot.cells)
         await changed.wait()
-        return 0.0
 
     async def deliver_acts() -> float:
         try:
@@ -219,8 +219,8 @@ def _start_upkeep(upkeep: Upkeep, parts: _Parts) -> None:
                 del parts.keys_used[key_id]
         return KEY_USE_SECONDS
 
-    upkeep.start("follow_changes", follow_changes)
-    upkeep.start("follow_cells", follow_cells)
+    upkeep.every(0.0, "follow_changes", snapshot.follow)
+    upkeep.every(0.0, "follow_cells", follow_cells)
     upkeep.start("note_acts", trail.write, wake=trail.noted)
     upkeep.start("deliver_acts", deliver_acts, wake=trail.written)
     upkeep.start("tell_key_use", tell_key_use)
@@ -236,7 +236,7 @@ def telling_browsers(app: ASGIApp) -> ASGIApp:
             accepted = b",".join(value for name, value in scope["headers"] if name == b"accept")
             if b"text/html" not in accepted:
                 raise
-            page = _PAGE.format(escape(str(away))).encode()
+            page = (_PAGE % (_STYLE, escape(str(away)))).encode()
             headers = [*_PAGE_HEADERS, (b"content-length", b"%d" % len(page))]
             await send({"type": "http.response.start", "status": 503, "headers": headers})
             await send({"type": "http.response.body", "body": page})
@@ -253,17 +253,20 @@ async def _nobody(_method: str, _request: Message, _principal: Principal) -> NoR
     raise ControlPlaneAway
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
+# The files of the console are with the control plane, so the page brings what it looks like.
+_STYLE = "body{max-width:34rem;margin:20vh auto;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif}"
+_STYLE_DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest())
 _PAGE = (
-    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Perdure: away</title>'
-    "<h1>The console is away for the moment</h1><p>{}</p>"
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width='
+    'device-width"><meta name="color-scheme" content="light dark"><title>Away · Perdure</title>'
+    "<style>%s</style><h1>The console is away for the moment</h1><p>%s</p>"
 )
 _PAGE_HEADERS = [
     (b"content-type", b"text/html; charset=utf-8"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'sha256-%b'; frame-ancestors 'none'" % _STYLE_DIGEST,
+    ),
     (b"cache-control", b"no-store"),
     (b"retry-after", b"1"),
 ]

@@ -156,14 +156,14 @@ def installation(data: Path, *parts: str) -> Iterator[Installation]:
     with ExitStack() as held:
         for part in parts or Part:
             held.enter_context(_held(data, part))
-        with _alone(data):
+        with alone(data):
             secrets = _secrets(data)
         yield Installation(data, secrets)
 
 
 @contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Parts that start at once in a new directory take turns: one makes the secrets of both."""
+def alone(data: Path) -> Iterator[None]:
+    """Parts that start at once in a new directory take turns: one makes what both need."""
     descriptor = os.open(data, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

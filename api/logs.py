@@ -27,6 +27,7 @@ FIELDS = (
     "namespace_id",
     "namespace_ids",
     "node",
+    "object_id",
     "operation_id",
     "part",
     "revoked",
@@ -38,8 +39,11 @@ FIELDS = (
     "task",
     "why",
 )
-QUIET_LOGGERS = ("uvicorn", "httpx", "httpcore", "stripe", "aiosqlite", "asyncio", "alembic")
-"""Others' loggers, which tell of every step at INFO."""
+QUIET_LOGGERS = (
+    *("uvicorn", "httpx", "httpcore", "stripe", "aiosqlite", "asyncio", "alembic"),
+    "perdure",  # The client library, by which the cloud's own worker asks the cloud.
+)
+"""Libraries' loggers, which tell of every step at INFO."""
 
 
 class JsonLines(logging.Formatter):

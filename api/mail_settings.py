@@ -65,13 +65,17 @@ def mail_settings(given: argparse.Namespace) -> MailSettings:
 
 
 def as_arguments(settings: MailSettings) -> list[str]:
-    """What tells another process the same."""
+    """What tells another process the same; the server's URL goes by the environment."""
     told = {
-        "--smtp-url": settings.smtp_url,
         "--mail-from": settings.sender,
         "--console-url": settings.console_url,
     }
     return [text for name, it in told.items() if it is not None for text in (name, it)]
+
+
+def as_environment(settings: MailSettings) -> dict[str, str]:
+    """The rest of it, with the password."""
+    return {} if settings.smtp_url is None else {SMTP_VARIABLE: settings.smtp_url}
 
 
 def _smtp_url(text: str) -> str:

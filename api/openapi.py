@@ -37,6 +37,13 @@ _ERRORS = {
     "429": "A limit is reached; try again after `Retry-After` seconds.",
 }
 
+_RARE_ERRORS = {
+    "413": "The body is too large; the message says what it may have.",
+    "421": "The call is about another namespace than the host that it was sent to.",
+    "503": "What is needed is away for the moment; call again.",
+}
+_FASTAPI_ERRORS = frozenset({"HTTPValidationError", "ValidationError"})
+
 
 def openapi(
     routes: Iterable[Route], extra: Callable[[], Mapping[str, Any]] | None = None
@@ -186,7 +193,16 @@ def _json_name(dotted: str) -> str:
 
 
 def _merge(document: dict[str, Any], other: Mapping[str, Any]) -> None:
+    """Adds the paths of our own routes, which refuse as all others do.
+
+    FastAPI tells of a refusal of its own instead, which `api.answering` never lets out.
+    """
+    refusals = {status: _error(text) for status, text in {**_ERRORS, **_RARE_ERRORS}.items()}
     for path, operations in other.get("paths", {}).items():
-        document["paths"].setdefault(path, {}).update(operations)
+        for verb, operation in operations.items():
+            answers = {**operation["responses"], **refusals}
+            answers.pop("422", None)
+            document["paths"].setdefault(path, {})[verb] = {**operation, "responses": answers}
     for kind, components in other.get("components", {}).items():
-        document["components"].setdefault(kind, {}).update(components)
+        known = {name: it for name, it in components.items() if name not in _FASTAPI_ERRORS}
+        document["components"].setdefault(kind, {}).update(known)

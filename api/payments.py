@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.installation import Installation
 from api.upkeep import Upkeep
 from billing.closing import Closing
-from billing.errors import PaymentsRefused, PaymentsUnavailable
+from billing.errors import PaymentsUnavailable
 from billing.invoices.reminders import Reminders
 from billing.stand_in import StandIn
 from billing.stand_in.events import EventSender
@@ -99,7 +99,7 @@ class Payments:
         async def follow() -> float:
             try:
                 await self._follower.follow_open()
-            except (PaymentsUnavailable, PaymentsRefused) as error:
+            except PaymentsUnavailable as error:
                 logger.warning("invoices_not_followed", extra={"error": type(error).__name__})
                 return FOLLOW_AGAIN_SECONDS
             return FOLLOW_SECONDS
@@ -107,13 +107,8 @@ class Payments:
         upkeep.start("remind_of_payments", remind)
         upkeep.start("follow_invoices", follow)
         if self._stand_in is not None and self._sender is not None:
-            sender = self._sender
-
-            async def send() -> float:
-                await sender.send()
-                return SEND_SECONDS
-
-            upkeep.start("send_stand_in_events", send, wake=self._stand_in.told)
+            send, told = self._sender.send, self._stand_in.told
+            upkeep.every(SEND_SECONDS, "send_stand_in_events", send, wake=told)
 
     async def aclose(self) -> None:
         await self._connection.aclose()

@@ -21,6 +21,7 @@ KEEP_ALIVE_SECONDS = int(POLL_SECONDS) * 3
 """Well above the longest poll, so that a client's pool never meets a connection just closed."""
 
 SHUTDOWN_SECONDS_MAX = 10
+LEAVE_AGAIN_SECONDS = 0.1
 CONNECTIONS_WAITING_MAX = 2_048
 
 
@@ -105,7 +106,18 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._drain()
-        await super().shutdown(sockets)
+        leaving = asyncio.create_task(self._take_leave())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            leaving.cancel()
+
+    async def _take_leave(self) -> None:
+        """Again and again: who was accepted before the end may be a connection only after it."""
+        while True:
+            for connection in tuple(self.server_state.connections):
+                connection.shutdown()
+            await asyncio.sleep(LEAVE_AGAIN_SECONDS)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Signals are not raised again after the shutdown, which would skip closing the stores."""

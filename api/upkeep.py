@@ -28,6 +28,22 @@ class Upkeep:
         task = asyncio.create_task(_repeat(name, step, wake or asyncio.Event()), name=name)
         self._tasks.append(task)
 
+    def every(
+        self,
+        seconds: float,
+        name: str,
+        act: Callable[[], Awaitable[object]],
+        *,
+        wake: asyncio.Event | None = None,
+    ) -> None:
+        """For a step that is due again always that long after it was done."""
+
+        async def step() -> float:
+            await act()
+            return seconds
+
+        self.start(name, step, wake=wake)
+
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()

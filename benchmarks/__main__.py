@@ -1,4 +1,4 @@
-"""python -m benchmarks NAME [--json FILE] [--quick] [--published]: measure and print a table."""
+"""python -m benchmarks NAME [--json FILE] [--quick] [--published] [--processes]: prints a table."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--quick", action="store_true", help="about 10 s; for a first look")
     parser.add_argument("--published", action="store_true", help="worker on published RPCs alone")
+    parser.add_argument("--processes", action="store_true", help="the product's parts apart")
     arguments = parser.parse_args()
     plan = Plan.quick() if arguments.quick else Plan.full()
-    plan = replace(plan, published=arguments.published)
+    plan = replace(plan, published=arguments.published, has_processes=arguments.processes)
     scenario = import_module(f"benchmarks.scenarios.{MODULES.get(arguments.name, arguments.name)}")
     DATA.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-", dir=DATA) as folder:

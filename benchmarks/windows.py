@@ -13,7 +13,8 @@ CLEAN_WINDOWS_MIN = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """How long a run measures, and whether its worker keeps to the published RPCs.
+    """How long a run measures, whether its worker keeps to the published RPCs, and whether the
+    product's parts are processes of their own.
 
     `sustained_seconds` is what the windows on a server add up to at least.
     """
@@ -23,6 +24,7 @@ class Plan:
     rounds_max: int
     sustained_seconds: float
     published: bool = False
+    has_processes: bool = False
 
     @property
     def worker(self) -> str:

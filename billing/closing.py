@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from billing.errors import PeriodOpen
 from billing.invoices.snapshot import find_invoice, snapshot_invoice
 from billing.invoices.states import advance
-from billing.prices import Plan
 from billing.tables import Counter, Invoice, InvoiceState, UsageCursor
 from billing.times import hour_start, month_named
 from tenancy import Account, ControlPlane, Database, system_principal
@@ -98,12 +97,7 @@ class Closing:
             if known is not None:
                 return known.id
             made = await snapshot_invoice(
-                session,
-                account_id,
-                period,
-                id=new_uuid(self._token_bytes),
-                plan=Plan.DEVELOPER,
-                at=now,
+                session, account_id, period, id=new_uuid(self._token_bytes), at=now
             )
             actor = system_principal(account_id, SYSTEM)
             await self._control.audit.record(session, actor, "invoice.draft", made.id)

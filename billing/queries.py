@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from billing.prices import CURRENCY, Plan, PriceList, price_list
+from billing.plans import plan_of
+from billing.prices import CURRENCY, PriceList, price_list
 from billing.rating import Line, rate, shares
 from billing.tables import Usage
 from billing.times import HOURS_PER_DAY, Period, hour_of, hour_start, month_of
@@ -108,16 +109,14 @@ class UsageRow:
         return self.hour, self.action, self.workflow_type, self.task_queue
 
 
-async def month_to_date(
-    session: AsyncSession, account_id: str, now: datetime, plan: Plan = Plan.DEVELOPER
-) -> MonthToDate:
+async def month_to_date(session: AsyncSession, account_id: str, now: datetime) -> MonthToDate:
     """The account's calendar month up to and including the hour of `now`. Raises NoPriceList.
 
     The SHARES_MAX namespaces and workflow types with the most Actions are told apart.
     """
     hour = hour_of(now)
     period = month_of(hour)
-    prices = _prices(plan, period)
+    prices = await _prices(session, account_id, period)
     hours = _Hours(session, account_id, period.from_hour, hour + 1)
     # A unit of work that reads sees one moment, so these agree while a collector writes.
     largest = await hours.largest(Usage.namespace_id, SHARES_MAX)
@@ -135,8 +134,6 @@ async def usage_series(
     from_hour: int,
     to_hour: int,
     group_by: GroupBy,
-    *,
-    plan: Plan = Plan.DEVELOPER,
 ) -> tuple[SeriesPoint, ...]:
     """Hours from `from_hour` to before `to_hour` that have usage, ascending, with their keys.
 
@@ -150,7 +147,7 @@ async def usage_series(
     first = from_hour
     while keys and first < to_hour:
         period = month_of(first)
-        prices = _prices(plan, period)
+        prices = await _prices(session, account_id, period)
         whole = _Hours(session, account_id, period.from_hour, period.to_hour)
         months.append((await whole.by(Usage.hour, _one_of(key, keys)), prices))
         first = period.to_hour
@@ -301,7 +298,8 @@ def _points(
     return tuple(points)
 
 
-def _prices(plan: Plan, period: Period) -> PriceList:
+async def _prices(session: AsyncSession, account_id: str, period: Period) -> PriceList:
+    plan = await plan_of(session, account_id, period)
     return price_list(plan, hour_start(period.from_hour).date())
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from billing.prices import Plan
 from tenancy.database import UtcDateTime, stored_enum
 
 ID_CHARACTERS_MAX = 36
@@ -94,6 +95,15 @@ class Counter(Model):
     __tablename__ = "billing_counter"
     name: Mapped[str] = mapped_column(sa.String(20), primary_key=True)
     last: Mapped[int] = mapped_column(sa.BigInteger)
+
+
+class AccountPlan(Model):
+    """The plan of an account from the month that `from_hour` begins; a later row ends it."""
+
+    __tablename__ = "account_plan"
+    account_id: Mapped[str] = mapped_column(sa.String(ID_CHARACTERS_MAX), primary_key=True)
+    from_hour: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    plan: Mapped[Plan] = mapped_column(stored_enum(Plan))
 
 
 class InvoiceState(StrEnum):

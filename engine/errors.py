@@ -36,6 +36,13 @@ class EngineError(Exception):
 class InvalidArgument(EngineError):
     """A field of the request is not acceptable."""
 
+    field = ""
+    """Its name, or its path; empty where the request as a whole is not acceptable."""
+
+    def __init__(self, message: str | None = None, field: str = "", **ids: object) -> None:
+        super().__init__(message, **ids)
+        self.field = field
+
 
 class QueryFailed(InvalidArgument):
     """The workflow could not answer the query."""

@@ -14,6 +14,7 @@ from engine.cell import looked_at, remote
 from engine.cell.committer import Committer
 from engine.cell.directory import Directory
 from engine.cell.dispatch import Dispatcher
+from engine.cell.forgetting import Forgetting
 from engine.cell.forwards import Forwards
 from engine.cell.gauges import gauges, of_namespaces
 from engine.cell.history_reader import HistoryReader
@@ -86,9 +87,11 @@ class Node:
             env, store, lambda: self._directory.shards, self._directory.lose, self.measures
         )
         load, wake = Loader(env, store).load, self._committer.wake
-        parts = ShardParts(env, store, load, dispatcher, wake, self.measures)
+        forgetting = Forgetting(env)
+        ended = forgetting.retention_ended
+        parts = ShardParts(env, store, load, dispatcher, wake, self.measures, ended)
         self._directory.wire(parts, self._moved, dispatcher.matching.shard_lost)
-        self._purge = Purge(env, store, self._directory, namespaces)
+        self._purge = Purge(env, store, self._directory, namespaces, forgetting)
         namespaces.changed = self._purge.wake
         self._services = Services(
             env,
@@ -267,11 +270,16 @@ class Node:
             self._env.spawn("offer_again", self._offer_again(shard, shard_id))
 
     async def _offer_again(self, shard: Shard, home_shard: int) -> None:
-        while not shard.lost:
+        while True:
             try:
                 await shard.offer_again(home_shard)
             except (StoreError, Unavailable) as error:
-                log.warning("offer_again_failed", extra={"why": str(error)})
+                if shard.lost:
+                    return
+                # While shards are taken over this passes; a lease that is over is told elsewhere.
+                passes = isinstance(error, Unavailable) or not self._directory.is_settled
+                tell = log.info if passes else log.warning
+                tell("offer_again_failed", extra={"why": str(error)})
                 await self._env.sleep(OFFER_AGAIN_SECONDS)
             else:
                 return

@@ -112,7 +112,7 @@ class Tokens:
             token = self._unseal(kind, sealed)
             self._opened = (kind, sealed, token)
         if token is None or token.namespace_id != namespace_id:
-            raise InvalidArgument(f"{field} is not a token of this namespace")
+            raise InvalidArgument(f"{field} is not a token of this namespace", field)
         return token
 
     def _unseal(self, kind: type[Token], sealed: bytes) -> Token | None:

@@ -5,25 +5,35 @@
 
 import { randomUUID } from "node:crypto";
 import { argv, env, exit, pid } from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 
 const address = env.PERDURE_ADDRESS ?? "http://127.0.0.1:8233";
-const queue = `plain-javascript-${randomUUID().slice(0, 8)}`;
+const queue = "plain-javascript";
 const identity = `plain-javascript-${pid}`;
+const workflow = "/workflows/plain-javascript-1";
+const pauseMilliseconds = 1000;
 
-/** The JSON of the answer; an error status is an exception. */
+/** The JSON of the answer, waiting for a cloud that is away; a refusal is an exception. */
 async function call(method, path, body) {
-  const response = await fetch(`${address}/api/v1/namespaces/${env.PERDURE_NAMESPACE}${path}`, {
-    method,
-    headers: {
-      Authorization: `Bearer ${env.PERDURE_API_KEY}`,
-      "Content-Type": "application/json",
-    },
-    body: body && JSON.stringify(body),
-  });
-  const answer = await response.json();
-  if (!response.ok) throw new Error(`${path}: ${response.status} ${answer.message}`);
-  return answer;
+  const url = `${address}/api/v1/namespaces/${env.PERDURE_NAMESPACE}${path}`;
+  const headers = {
+    Authorization: `Bearer ${env.PERDURE_API_KEY}`,
+    "Content-Type": "application/json",
+  };
+  for (;;) {
+    try {
+      const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+      const content = await response.text();
+      if (response.ok) return JSON.parse(content);
+      if (response.status !== 429 && response.status < 500) {
+        throw new Error(`${path}: ${response.status} ${content}`);
+      }
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // Fetch's way to say: no connection.
+    }
+    await pause(pauseMilliseconds);
+  }
 }
 
 /** The workflow's code: from all that happened so far to what comes next. */
@@ -55,33 +65,33 @@ export function decide(events, taskQueue) {
 
 async function answerWorkflowTask({ taskToken, history }) {
   const commands = decide(history.events, queue);
-  await call("POST", "/workflow-task-complete", { taskToken, commands, identity });
+  await call("POST", "/workflow-task-complete", { taskToken, commands });
 }
 
 async function answerActivityTask({ taskToken, input: [name] }) {
-  const result = [`Hello, ${name}!`];
-  await call("POST", "/activity-complete", { taskToken, result, identity });
+  await call("POST", "/activity-complete", { taskToken, result: [`Hello, ${name}!`] });
 }
 
 async function pollForever(kind, answer) {
   for (;;) {
     const task = await call("POST", `/task-queues/${queue}/poll-${kind}`, { identity });
-    if (task.taskToken) await answer(task);
+    const tell = ({ message }) => console.log(`${message}; the task comes again if need be`);
+    if (task.taskToken) await answer(task).catch(tell);
   }
 }
 
-/** Starts a workflow and waits for its result. */
+/** Starts a workflow, or goes on with the one that was left behind, and waits for its result. */
 async function greet(name) {
-  const path = `/workflows/greet-${randomUUID()}`;
-  await call("POST", path, {
+  await call("POST", workflow, {
     workflowType: { name: "greet" },
     taskQueue: { name: queue },
     input: [name],
+    workflowIdConflictPolicy: "WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING",
     requestId: randomUUID(),
   });
   const filter = "HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT";
   for (;;) {
-    const wait = `${path}/history?waitNewEvent=true&historyEventFilterType=${filter}`;
+    const wait = `${workflow}/history?waitNewEvent=true&historyEventFilterType=${filter}`;
     const events = (await call("GET", wait)).history?.events ?? [];
     if (events.length) return events.at(-1).workflowExecutionCompletedEventAttributes.result[0];
   }

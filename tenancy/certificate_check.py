@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from cryptography import x509
@@ -18,7 +19,14 @@ from cryptography.x509.verification import (
     VerificationError,
 )
 
-from tenancy.certificates import UNREADABLE, NamespaceTrust, fingerprint, has_good_key
+from tenancy.certificates import (
+    UNREADABLE,
+    NamespaceTrust,
+    authority_id,
+    fingerprint,
+    has_good_key,
+    is_issued,
+)
 from tenancy.errors import Unauthenticated, UnauthenticatedReason
 from tenancy.roles import Permission, Principal, PrincipalKind
 
@@ -61,6 +69,8 @@ def accept(told: NamespaceTrust, chain: Sequence[bytes], at: datetime) -> Accept
     id = fingerprint(leaf)
     if not told.denied.isdisjoint({id, *map(fingerprint, verified.chain)}):
         raise Unauthenticated(UnauthenticatedReason.DENIED_CERTIFICATE)
+    if told.revoked and _is_revoked(told, verified.chain):
+        raise Unauthenticated(UnauthenticatedReason.REVOKED_CERTIFICATE)
     if not is_wanted:
         raise Unauthenticated(UnauthenticatedReason.UNWANTED_CERTIFICATE)
     namespace = told.namespace
@@ -71,6 +81,20 @@ def accept(told: NamespaceTrust, chain: Sequence[bytes], at: datetime) -> Accept
         grants={namespace.id: Permission.WRITE},
     )
     return Accepted(principal, min(each.not_valid_after_utc for each in verified.chain))
+
+
+def _is_revoked(told: NamespaceTrust, chain: Sequence[x509.Certificate]) -> bool:
+    """Whether any of the chain is, up to a root: it ends at the first that the bundle has."""
+    path, bundle = list(chain), told.trust.certificates
+    while not is_issued(path[-1], path[-1]):
+        above = [each for each in bundle if is_issued(path[-1], each)]
+        if not above or above[0] in path:
+            break
+        path.append(above[0])
+    return any(
+        each.serial_number in told.revoked.get(authority_id(issuer), ())
+        for each, issuer in pairwise(path)
+    )
 
 
 @lru_cache(NAMESPACES_READY_MAX)

@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import certifi
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import NameOID
@@ -25,8 +24,10 @@ from tenancy.certificates import (
     UNREADABLE,
     CertificateFilter,
     CertificateTrust,
+    authority_id,
     fingerprint,
     has_good_key,
+    is_issued,
 )
 from tenancy.errors import InvalidField
 
@@ -159,8 +160,8 @@ def _check_chains(certificates: Sequence[x509.Certificate]) -> None:
         seen.add(fingerprint(it))
     for number, it in enumerate(certificates, 1):
         subjects, current = [it.subject], it
-        while not _issued(current, current):
-            issuer = next((each for each in certificates if _issued(current, each)), None)
+        while not is_issued(current, current):
+            issuer = next((each for each in certificates if is_issued(current, each)), None)
             if issuer is None:
                 raise _refused(
                     f"{_named(number, it)} is neither a root nor issued by one in the bundle",
@@ -175,19 +176,9 @@ def _check_chains(certificates: Sequence[x509.Certificate]) -> None:
             current = issuer
 
 
-def _issued(it: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if it.issuer != issuer.subject:
-        return False
-    try:
-        it.verify_directly_issued_by(issuer)
-    except (InvalidSignature, TypeError, *UNREADABLE):
-        return False
-    return True
-
-
 def _check_private(certificates: Sequence[x509.Certificate]) -> None:
     for number, it in enumerate(certificates, 1):
-        if _identity(it) in _public_authorities():
+        if authority_id(it) in _public_authorities():
             raise _refused(
                 f"{_named(number, it)} is a public CA, which issues to anybody",
                 "add certificate filters, or use a CA of your own",
@@ -195,19 +186,12 @@ def _check_private(certificates: Sequence[x509.Certificate]) -> None:
 
 
 @cache
-def _public_authorities() -> frozenset[tuple[bytes, bytes]]:
+def _public_authorities() -> frozenset[str]:
     with warnings.catch_warnings():
         # One of them has serial number 0, which is for its issuer to mend.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         found = x509.load_pem_x509_certificates(Path(certifi.where()).read_bytes())
-    return frozenset(map(_identity, found))
-
-
-def _identity(it: x509.Certificate) -> tuple[bytes, bytes]:
-    """Outlives a renewal: the name and the key."""
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    key = it.public_key().public_bytes(serialization.Encoding.DER, form)
-    return it.subject.public_bytes(), key
+    return frozenset(map(authority_id, found))
 
 
 def _check_filter(field: str, it: CertificateFilter) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
@@ -19,6 +20,8 @@ RSA_BITS_MAX = 8_192
 """Larger ones would only cost time at each handshake."""
 
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+
+SUBJECT_CHARACTERS_MAX = 200
 
 UNREADABLE = (
     ValueError,
@@ -59,6 +62,12 @@ class CertificateTrust:
     authorities: str = ""
     filters: tuple[CertificateFilter, ...] = ()
 
+    @property
+    def certificates(self) -> list[x509.Certificate]:
+        """The CAs."""
+        pem = self.authorities.encode()
+        return x509.load_pem_x509_certificates(pem) if pem else []
+
     def told(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
@@ -77,16 +86,44 @@ NO_TRUST = CertificateTrust()
 
 @dataclass(frozen=True, slots=True)
 class NamespaceTrust:
-    """All that is needed to judge a certificate in one namespace, without a database."""
+    """All that is needed to judge a certificate in one namespace, without a database.
+
+    `denied` are fingerprints, `revoked` serial numbers by the `authority_id` of who issued them.
+    """
 
     namespace: NamespaceRef
     trust: CertificateTrust
     denied: frozenset[str]
+    revoked: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
 
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 of the certificate, in hex."""
     return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def authority_id(certificate: x509.Certificate) -> str:
+    """SHA-256 of a CA's name and key, in hex: the same after a renewal."""
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    key = certificate.public_key().public_bytes(serialization.Encoding.DER, form)
+    return hashlib.sha256(certificate.subject.public_bytes() + key).hexdigest()
+
+
+def shown_subject(certificate: x509.Certificate) -> str:
+    """In one line: its owner chose it, and it must not pass for more of a text."""
+    text = certificate.subject.rfc4514_string()[:SUBJECT_CHARACTERS_MAX]
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def is_issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether this one signed it, by name and by key."""
+    if certificate.issuer != issuer.subject:
+        return False
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, TypeError, *UNREADABLE):
+        return False
+    return True
 
 
 def has_good_key(certificate: x509.Certificate) -> bool:

@@ -17,6 +17,7 @@ from tenancy.denied_certificates import DeniedCertificates
 from tenancy.email_proof import EmailProofs
 from tenancy.entrance import Entrance
 from tenancy.errors import PermissionDenied
+from tenancy.expiry_letters import ExpiryLetters
 from tenancy.invitations import Invitations
 from tenancy.key_text import KeyDigests
 from tenancy.key_use import KeyUse
@@ -27,12 +28,14 @@ from tenancy.namespaces import Namespaces
 from tenancy.one_time_links import OneTimeLinks
 from tenancy.operations import Operations
 from tenancy.outgoing import Outgoing
+from tenancy.page_tokens import PageTokens
 from tenancy.password_change import PasswordChanges
 from tenancy.passwords import Passwords
 from tenancy.placement import ONE_CELL, CellPlace, Placement
 from tenancy.provisioning import Reconciler
 from tenancy.randomness import Now, TokenBytes
 from tenancy.restrictions import Restrictions
+from tenancy.revocation_lists import RevocationLists
 from tenancy.roles import Access, Principal, require
 from tenancy.second_factor import SecondFactors
 from tenancy.sessions import Sessions
@@ -68,6 +71,7 @@ class ControlPlane:
         self.audit = AuditLog(now=now, pepper=pepper)
         self.act_journals = ActJournals(audit=self.audit, now=now)
         self.outbox = Outbox(now=now, token_bytes=token_bytes, secret=pepper)
+        self.page_tokens = PageTokens(secret=pepper, token_bytes=token_bytes)
         entrance = Entrance(
             database=database,
             now=now,
@@ -97,6 +101,10 @@ class ControlPlane:
             placement=self.placement,
         )
         self.denied_certificates = DeniedCertificates(now=now, audit=self.audit)
+        self.revocation_lists = RevocationLists(now=now, audit=self.audit)
+        self.expiry_letters = ExpiryLetters(
+            database=database, outbox=self.outbox, now=now, console_address=console_address
+        )
         self.restrictions = Restrictions(audit=self.audit)
         digests = KeyDigests(pepper)
         self.api_keys = ApiKeys(

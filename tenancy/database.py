@@ -24,6 +24,9 @@ ENUM_CHARACTERS = 20
 CHANGED = "changed"
 """Key in a session's info: this unit of work altered what the snapshot holds."""
 
+ROWS_FORGOTTEN_AT_ONCE = 1_000
+"""More than any unit of work that forgets adds."""
+
 POSTED = "posted"
 """Key in a session's info: this unit of work has letters for the postman."""
 
@@ -139,12 +142,13 @@ async def forget(
     key: InstrumentedAttribute[str] | InstrumentedAttribute[bytes],
     is_over: sa.ColumnElement[bool],
 ) -> None:
-    """Deletes all rows that are over.
+    """Deletes rows that are over, not many in one unit of work: the rest goes with the next ones.
 
     Those that somebody else is about to delete are left to them: two who take many rows, each in
     another order, would wait for each other.
     """
-    over = sa.select(key).where(is_over).with_for_update(skip_locked=True)
+    over = sa.select(key).where(is_over).limit(ROWS_FORGOTTEN_AT_ONCE)
+    over = over.with_for_update(skip_locked=True)
     await session.execute(
         sa.delete(key.class_).where(key.in_(over)),
         execution_options={"synchronize_session": False},

@@ -108,6 +108,7 @@ class UnauthenticatedReason(StrEnum):
         "the client certificate matches no certificate filter of this namespace; present another"
     )
     DENIED_CERTIFICATE = "the client certificate was denied in this namespace; present another"
+    REVOKED_CERTIFICATE = "the client certificate was revoked by its CA; present another"
     SINGLE_SIGN_ON = (
         "your account logs in by single sign-on; on the log-in page, give your e-mail address and"
         " choose Continue with single sign-on"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from string import Template
 
 from tenancy.mail import Letter
@@ -75,6 +77,18 @@ $link
 and ask for the invitation again. If you expected none, ignore this letter.
 """)
 
+_AUTHORITIES_EXPIRE = Template("""\
+The namespace $namespace accepts client certificates of CAs that expire:
+
+$authorities
+
+When a CA has expired, no certificate that it issued is accepted any more: workers
+and clients that have no other are refused. Before that, add its successor to the
+bundle and give out certificates that the successor issued. Then remove the old one:
+
+$link
+""")
+
 SECOND_FACTOR_ON = "Logging in to Perdure now asks for a code of your authenticator app."
 SECOND_FACTOR_OFF = "Logging in to Perdure no longer asks for a code of your authenticator app."
 CODES_GUESSED = (
@@ -118,6 +132,34 @@ def invited(
 def invited_elsewhere(to: str, *, inviter: str, account: str, link: str) -> Letter:
     text = _INVITED_ELSEWHERE.substitute(inviter=inviter, account=account, link=link)
     return Letter(to, "You are invited to Perdure", text)
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """Of a CA; its fingerprint is SHA-256."""
+
+    subject: str
+    fingerprint: str
+    expires_at: datetime
+
+    def told(self, now: datetime) -> str:
+        days = -((now - self.expires_at) // timedelta(days=1))
+        if days <= 0:
+            return "has expired"
+        return "expires within a day" if days == 1 else f"expires in {days} days"
+
+
+def authorities_expire(
+    to: str, *, namespace: str, told: Sequence[Expiry], link: str, now: datetime
+) -> Letter:
+    """The first of them expires first."""
+    authorities = "\n\n".join(
+        f"  {each.subject}\n  {each.told(now)}: {_when(each.expires_at)}\n"
+        f"  SHA-256 fingerprint {each.fingerprint}"
+        for each in told
+    )
+    text = _AUTHORITIES_EXPIRE.substitute(namespace=namespace, authorities=authorities, link=link)
+    return Letter(to, f"A CA of {namespace} {told[0].told(now)}", text)
 
 
 def _when(at: datetime) -> str:

@@ -6,16 +6,18 @@ import asyncio
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import alembic.command
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from tenancy.database import failures_told
 from tenancy.dialects import open_migration_engine, prepare_migration
 from tenancy.errors import SchemaTooNew
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
 
 # Alembic keeps the running migration in module globals, so one thread at a time may be in it.
 _one_at_a_time = threading.Lock()
@@ -29,6 +31,9 @@ class Migrations:
     version_table: str
 
     def config(self, connection: sa.Connection) -> Config:
+        # Here and below: doors and cells, which migrate nothing, start without Alembic.
+        from alembic.config import Config
+
         config = Config()
         config.set_main_option("script_location", str(self.folder).replace("%", "%%"))
         config.attributes["connection"] = connection
@@ -44,22 +49,28 @@ class Migrations:
         await asyncio.to_thread(self._run, url)
 
     def _run(self, url: str) -> None:
+        from alembic import command
+        from alembic.migration import MigrationContext
+        from alembic.script import ScriptDirectory
+
         engine = open_migration_engine(url)
         try:
             with _one_at_a_time, failures_told(), engine.begin() as connection:
                 prepare_migration(connection)
                 config = self.config(connection)
-                self._refuse_later(connection, ScriptDirectory.from_config(config))
-                alembic.command.upgrade(config, "head")
+                table = {"version_table": self.version_table}
+                seen = MigrationContext.configure(connection, opts=table)
+                _refuse_later(seen, ScriptDirectory.from_config(config))
+                command.upgrade(config, "head")
         finally:
             engine.dispose()
 
-    def _refuse_later(self, connection: sa.Connection, steps: ScriptDirectory) -> None:
-        context = MigrationContext.configure(connection, opts={"version_table": self.version_table})
-        known = {step.revision for step in steps.walk_revisions()}
-        for revision in context.get_current_heads():
-            if revision not in known:
-                raise SchemaTooNew(revision)
+
+def _refuse_later(seen: MigrationContext, steps: ScriptDirectory) -> None:
+    known = {step.revision for step in steps.walk_revisions()}
+    for revision in seen.get_current_heads():
+        if revision not in known:
+            raise SchemaTooNew(revision)
 
 
 MIGRATIONS = Migrations(Path(__file__).parent / "migrations", "alembic_version")

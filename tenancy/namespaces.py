@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from tenancy.accounts import locked_account
 from tenancy.audit import AuditLog
+from tenancy.authority_expiry import watch_authorities
 from tenancy.certificate_upload import checked
 from tenancy.certificates import CertificateTrust
 from tenancy.changes import ChangeKind, record_change
@@ -177,6 +178,7 @@ class Namespaces:
         session.add(namespace)
         await session.flush()
         await self._grant_to_creator(session, actor, namespace.ref)
+        await watch_authorities(session, namespace.id, settings.certificates)
         operation = self._operations.begin(
             session,
             account.id,
@@ -325,6 +327,7 @@ class Namespaces:
         if await self._operations.unfinished(session, namespace_id) is not None:
             raise WrongState("namespace", namespace_id, "being changed by another operation")
         wanted.apply(namespace)
+        await watch_authorities(session, namespace.id, namespace.settings.certificates)
         namespace.resource_version += 1
         namespace.updated_at = self._now()
         operation = self._operations.begin(

@@ -22,6 +22,7 @@ from tenancy.namespaces import Namespace, NamespaceState
 from tenancy.placement import ONE_CELL, CellPlace
 from tenancy.randomness import Now
 from tenancy.restrictions import restrictions_of
+from tenancy.revocation_lists import revoked_in
 from tenancy.roles import NamespaceRef, Principal
 from tenancy.snapshot import KeyEntry, Snapshot, SnapshotStorage, SnapshotView
 from tenancy.users import User, principals_of
@@ -186,10 +187,12 @@ async def _trusts(
     }
     trusts = {}
     for ids in _chunks(trusting):
-        denied = await denied_in(session, ids)
+        denied, revoked = await denied_in(session, ids), await revoked_in(session, ids)
         for id in ids:
             ref, trust = trusting[id].ref, trusting[id].settings.certificates
-            trusts[ref.full_name] = NamespaceTrust(ref, trust, denied.get(id, frozenset()))
+            trusts[ref.full_name] = NamespaceTrust(
+                ref, trust, denied.get(id, frozenset()), revoked.get(id, {})
+            )
     return trusts
 
 

@@ -64,12 +64,21 @@ def _tell_trust(entry: NamespaceTrust) -> Told:
         "namespace": asdict(entry.namespace),
         "trust": entry.trust.told(),
         "denied": sorted(entry.denied),
+        "revoked": {
+            id: [f"{serial:x}" for serial in sorted(serials)]
+            for id, serials in entry.revoked.items()
+        },
     }
 
 
 def _hear_trust(told: Told) -> NamespaceTrust:
     trust = CertificateTrust.heard(told["trust"])
-    return NamespaceTrust(NamespaceRef(**told["namespace"]), trust, frozenset(told["denied"]))
+    revoked = {
+        id: frozenset(int(serial, 16) for serial in serials)
+        for id, serials in told.get("revoked", {}).items()
+    }
+    ref, denied = NamespaceRef(**told["namespace"]), frozenset(told["denied"])
+    return NamespaceTrust(ref, trust, denied, revoked)
 
 
 def _hear_restriction(told: Told) -> Restriction:

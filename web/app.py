@@ -52,6 +52,9 @@ API_SEGMENTS = frozenset(
 )
 """The first segment of addresses that are never a page, whatever a client says it accepts."""
 
+HEADINGS = {403: "Not open to you", 404: "Nothing here", 503: "Not to be had just now"}
+"""Of the pages that tell of an error, by its status."""
+
 NAMESPACE = "/namespaces/{namespace}"
 RUN = NAMESPACE + "/workflows/{workflow:path}/{run}"
 ROUTES = (
@@ -75,6 +78,16 @@ ROUTES = (
     Route(
         NAMESPACE + "/certificates/denied/{fingerprint}/allow",
         for_users(certificates.allow),
+        methods=["POST"],
+    ),
+    Route(
+        NAMESPACE + "/certificates/revocation-lists",
+        for_users(certificates.upload_list),
+        methods=["POST"],
+    ),
+    Route(
+        NAMESPACE + "/certificates/revocation-lists/{authority}/remove",
+        for_users(certificates.remove_list),
         methods=["POST"],
     ),
     Route(NAMESPACE + "/workflows", for_users(workflows.show)),
@@ -137,6 +150,7 @@ ROUTES = (
         methods=["POST"],
     ),
     Route("/billing", for_users(billing.show)),
+    Route("/billing/plan", for_users(billing.choose_plan), methods=["POST"]),
     Route("/billing/checkout", for_users(billing.open_checkout), methods=["POST"]),
     Route("/billing/portal", for_users(billing.open_portal), methods=["POST"]),
     Route("/billing/invoices/{invoice}", for_users(billing.show_invoice)),
@@ -226,5 +240,6 @@ async def _failure_page(request: Request, error: Exception) -> Response:
 
 def _problem_page(request: Request, status: int, problem: str) -> Response:
     session = getattr(request.state, "session", None)
-    text = render("error.html", request, session, {"status": status, "problem": problem})
-    return HTMLResponse(text, status)
+    heading = HEADINGS.get(status, "That did not work")
+    values = {"status": status, "heading": heading, "problem": problem}
+    return HTMLResponse(render("error.html", request, session, values), status)

@@ -84,10 +84,18 @@ class Cloud:
             raise Refused(502, "The API did not answer in JSON; try again in a moment.")
         if response.is_success:
             return answer
-        message = _sentence(str(answer.get("message") or answer.get("detail") or "refused"))
+        told = str(answer.get("message") or answer.get("detail") or "refused")
+        message = _sentence(_for_people(told))
         if response.status_code == LoggedOut.status:
             raise LoggedOut(message)
         raise Refused(response.status_code, message)
+
+
+def _for_people(message: str) -> str:
+    """Without the name of the call that a role does not allow: who reads a page made none."""
+    _, found, rest = message.partition(" is not permitted on ")
+    remedy = rest.partition("; ")[2]
+    return f"your role does not allow this; {remedy}" if found and remedy else message
 
 
 def _sentence(message: str) -> str:

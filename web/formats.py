@@ -6,14 +6,12 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from tenancy.clock import now
+
 SECONDS_PER_MINUTE = 60
 SECONDS_PER_HOUR = 60 * SECONDS_PER_MINUTE
 SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR
 _FRACTION = re.compile(r"\.(\d+)")
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def read_time(text: str | None) -> datetime | None:
@@ -81,6 +79,10 @@ def ago(time: datetime | None) -> str:
 
 def count(number: int | str | None) -> str:
     return f"{int(number or 0):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def number_of(number: int, unit: str) -> str:
+    return f"{count(number)} {unit if number == 1 else unit + 's'}"
 
 
 def size(bytes_count: int | str | None) -> str:

@@ -20,6 +20,7 @@ from web.payloads import (
     is_payload,
     payload_view,
     payload_views,
+    telling,
     texts,
 )
 
@@ -53,6 +54,11 @@ KINDS = (
     ("WORKFLOW_EXECUTION_UPDATE", "update"),
     ("MARKER", "marker"),
 )
+# Events whose reason somebody wrote, and the attribute that has it.
+REASONS = {
+    "WORKFLOW_EXECUTION_CANCEL_REQUESTED": "cause",
+    "WORKFLOW_EXECUTION_TERMINATED": "reason",
+}
 OPENING = ("_SCHEDULED", "_INITIATED", "_ACCEPTED", "TIMER_STARTED")
 
 
@@ -84,11 +90,12 @@ class Event:
 
 @dataclass(slots=True)
 class Step:
-    """`status` is running until an event ends it."""
+    """`status` is `open_status` until an event ends it."""
 
     kind: str
     label: str
     events: list[Event]
+    open_status: str = "running"
 
     @property
     def id(self) -> str:
@@ -100,15 +107,13 @@ class Step:
 
     @property
     def status(self) -> str:
-        last = self.events[-1].name
-        outcome = _outcome(last)
-        if len(self.events) == 1 and not last.endswith(OPENING):
-            return outcome or "recorded"
-        return outcome or "running"
+        unended = self.open_status if self.is_open else "recorded"
+        return _outcome(self.events[-1].name) or unended
 
     @property
     def is_open(self) -> bool:
-        return self.status == "running"
+        last = self.events[-1].name
+        return not _outcome(last) and (len(self.events) > 1 or last.endswith(OPENING))
 
     @property
     def ended_at(self) -> datetime | None:
@@ -127,9 +132,10 @@ class Step:
             attributes = event.attributes
             failures = failure_views(attributes.get("failure"))
             text = (
-                " · ".join(each.message for each in failures[::-1][:1])
+                telling(failures).message
                 if failures
                 else texts(payload_views(attributes.get("result") or attributes.get("input")))
+                or str(attributes.get(REASONS.get(event.name, ""), ""))
             )
             if text:
                 cut = len(text) > SUMMARY_CHARACTERS_MAX
@@ -150,15 +156,18 @@ def read_events(history: Answer) -> list[Event]:
     ]
 
 
-def steps_of(events: Iterable[Event]) -> list[Step]:
-    """In the order of their first events. Workflow tasks are there too; see `is_noise`."""
+def steps_of(events: Iterable[Event], open_status: str = "running") -> list[Step]:
+    """In the order of their first events. Workflow tasks are there too; see `is_noise`.
+
+    `open_status` is how those stand that no event here ends.
+    """
     steps: dict[str, Step] = {}
     for event in events:
         first = _first_event_id(event)
         known = steps.get(first) if first else None
         if known is None:
             kind = _kind(event.name)
-            steps[event.id] = Step(kind, _label(kind, event), [event])
+            steps[event.id] = Step(kind, _label(kind, event), [event], open_status)
         else:
             known.events.append(event)
     return list(steps.values())
@@ -166,7 +175,9 @@ def steps_of(events: Iterable[Event]) -> list[Step]:
 
 def is_noise(step: Step) -> bool:
     """A workflow task that ended well says nothing about what the workflow did."""
-    return step.kind == "workflow task" and step.status in ("completed", "running", "recorded")
+    return step.kind == "workflow task" and (
+        step.is_open or step.status in ("completed", "recorded")
+    )
 
 
 def find(events: Iterable[Event], *names: str) -> Event | None:

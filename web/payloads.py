@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64decode
 from binascii import Error as NoBase64
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from web.cloud import Answer
 
 TEXT_CHARACTERS_MAX = 20_000
 CAUSES_MAX = 20
+ENVELOPES = ("activity", "childWorkflowExecution")
 JSON_ENCODINGS = ("json/plain", "json/protobuf")
 
 
@@ -87,6 +88,11 @@ def failure_views(failure: Answer | None) -> list[FailureView]:
     return list(_failures(failure))
 
 
+def telling(failures: Sequence[FailureView]) -> FailureView:
+    """The first of a chain that is more than the envelope of its cause."""
+    return next((each for each in failures if each.kind not in ENVELOPES), failures[-1])
+
+
 def _failures(failure: Answer | None) -> Iterator[FailureView]:
     for _ in range(CAUSES_MAX):
         if not failure:
@@ -121,4 +127,8 @@ def _bytes(text: object) -> bytes:
 
 def texts(views: Iterable[PayloadView]) -> str:
     """All payloads on one line, for a summary."""
-    return ", ".join(" ".join(view.text.split()) if view.text else view.encoding for view in views)
+    return ", ".join(map(_text, views))
+
+
+def _text(view: PayloadView) -> str:
+    return " ".join(view.text.split()) or ("encrypted" if view.is_encrypted else view.encoding)

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tenancy import InvalidField
+from api.cloud.services import Services
+from tenancy import InvalidField, Principal
 
 PAGE_SIZE_DEFAULT = 100
 PAGE_SIZE_MAX = 1_000
 
 Item = TypeVar("Item")
+
+
+class PagedRequest(Protocol):
+    """A request for one page of a list."""
+
+    page_size: int
+    page_token: str
+
+    @property
+    def DESCRIPTOR(self) -> Descriptor: ...
 
 
 def not_offered(field: str) -> InvalidField:
@@ -50,31 +60,26 @@ def resource_version_of(text: str) -> int:
 
 
 def page(
-    items: Sequence[Item], key: Callable[[Item], str], size: int, token: str
+    services: Services,
+    caller: Principal,
+    request: PagedRequest,
+    items: Sequence[Item],
+    key: Callable[[Item], str],
 ) -> tuple[list[Item], str]:
     """The items of one page and the token of the next; items are put in the order of `key`.
 
     A token tells the last key of its page, so that what comes and goes moves nothing else.
     """
+    size = request.page_size
     if not 0 <= size <= PAGE_SIZE_MAX:
         raise InvalidField(
             "page_size", f"must be 1 to {PAGE_SIZE_MAX}", f"leave it out for {PAGE_SIZE_DEFAULT}"
         )
     size = size or PAGE_SIZE_DEFAULT
-    after = _key_of(token)
+    tokens = services.control.page_tokens.of(caller.account_id, request.DESCRIPTOR.name)
+    after = tokens.open(request.page_token, "page_token")
     ordered = sorted(items, key=key)
     left = [item for item in ordered if after is None or key(item) > after]
     if len(left) <= size:
         return left, ""
-    return left[:size], base64.urlsafe_b64encode(key(left[size - 1]).encode()).decode()
-
-
-def _key_of(token: str) -> str | None:
-    if not token:
-        return None
-    try:
-        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise InvalidField(
-            "page_token", "is none that this cloud gave out", "send next_page_token as it was"
-        ) from None
+    return left[:size], tokens.seal(key(left[size - 1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from fastapi import Request
@@ -10,19 +11,25 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
 from api.control.desk import caller_of, desk_of, visit_of
+from api.tls.peer import PEER_EXTENSION
 from api.transports.errors import CatalogueGap
-from tenancy import Access, permits
+from tenancy import Access, Principal, permits
 from tenancy.roles import NAMESPACE_ACCESS
 
 
 @dataclass(frozen=True, slots=True)
 class RouteAccess:
     """Any one of `access` suffices. Where `is_about` is set, the handler looks at that one thing as
-    well, and a scoped key may be enough.
+    well, and a scoped key may be enough. `is_of_people` keeps programs out: a key does not do.
     """
 
     access: tuple[Access, ...]
     is_about: str = ""
+    is_of_people: bool = False
+
+    @property
+    def is_by_session(self) -> bool:
+        return self.is_of_people or Access.SESSION in self.access
 
 
 def _of(*access: Access, about: str = "") -> RouteAccess:
@@ -31,6 +38,7 @@ def _of(*access: Access, about: str = "") -> RouteAccess:
 
 _PUBLIC, _SESSION, _FINANCE = _of(Access.PUBLIC), _of(Access.SESSION), _of(Access.FINANCE)
 _MANAGES, _OWNER = _of(Access.ACCOUNT_WRITE), _of(Access.OWNER)
+_OWNER_THEMSELF = RouteAccess((Access.OWNER,), is_of_people=True)
 _NAMESPACE_ADMIN = _of(Access.ADMIN, about="the namespace")
 
 ROUTES: Mapping[tuple[str, str], RouteAccess] = {
@@ -54,7 +62,7 @@ ROUTES: Mapping[tuple[str, str], RouteAccess] = {
     ("POST", "/api/v1/second-factor/recovery-codes"): _SESSION,
     ("POST", "/api/v1/second-factor/remove"): _SESSION,
     ("DELETE", "/api/v1/members/{user_id}/second-factor"): _OWNER,
-    ("PUT", "/api/v1/security-policy"): _OWNER,
+    ("PUT", "/api/v1/security-policy"): _OWNER_THEMSELF,
     ("POST", "/api/v1/invitations/look-up"): _PUBLIC,
     ("POST", "/api/v1/invitations/accept"): _PUBLIC,
     ("POST", "/api/v1/invitations/{user_id}/send"): _MANAGES,
@@ -64,10 +72,13 @@ ROUTES: Mapping[tuple[str, str], RouteAccess] = {
     ),
     ("POST", "/api/v1/denied-certificates"): _NAMESPACE_ADMIN,
     ("DELETE", "/api/v1/denied-certificates/{fingerprint}"): _NAMESPACE_ADMIN,
+    ("POST", "/api/v1/revocation-lists"): _NAMESPACE_ADMIN,
+    ("DELETE", "/api/v1/revocation-lists/{authority}"): _NAMESPACE_ADMIN,
     ("GET", "/api/v1/usage/cost"): _of(Access.USAGE),
     ("GET", "/api/v1/usage/series"): _of(Access.USAGE),
     ("GET", "/api/v1/usage"): _of(Access.READ, Access.USAGE, about="the namespace"),
     ("GET", "/api/v1/billing"): _FINANCE,
+    ("PUT", "/api/v1/billing/plan"): _FINANCE,
     ("POST", "/api/v1/billing/checkout"): _FINANCE,
     ("POST", "/api/v1/billing/portal"): _FINANCE,
     ("GET", "/api/v1/invoices"): _FINANCE,
@@ -88,7 +99,7 @@ ROUTES: Mapping[tuple[str, str], RouteAccess] = {
     ("POST", "/api/v1/single-sign-on/domains"): _OWNER,
     ("POST", "/api/v1/single-sign-on/domains/{name}/proof"): _OWNER,
     ("DELETE", "/api/v1/single-sign-on/domains/{name}"): _OWNER,
-    ("POST", "/api/v1/single-sign-on/test"): _OWNER,
+    ("POST", "/api/v1/single-sign-on/test"): _OWNER_THEMSELF,
     ("POST", "/api/v1/single-sign-on/begin"): _PUBLIC,
     ("POST", "/api/v1/single-sign-on/finish"): _PUBLIC,
 }
@@ -116,11 +127,32 @@ async def check_access(request: Request) -> None:
     row = ROUTES[request.method, path]
     if Access.PUBLIC in row.access:
         return
-    if Access.SESSION in row.access:
-        await visit_of(request, is_enrolling=True)
+    is_for_all = Access.SESSION in row.access
+    if row.is_by_session:
+        caller = (await visit_of(request, is_enrolling=is_for_all)).principal
+    else:
+        caller = await caller_of(request)
+    await _check_host(request, caller)
+    if is_for_all:
         return
-    caller = await caller_of(request)
     if NAMESPACE_ACCESS.isdisjoint(row.access) and not any(
         permits(caller, access, None) for access in row.access
     ):
         await desk_of(request).control.require(caller, row.access[0], f"{request.method} {path}")
+
+
+async def _check_host(request: Request, caller: Principal) -> None:
+    """Raises WrongHost where host, account and namespace of a call over TLS do not agree."""
+    peer = request.scope.get("extensions", {}).get(PEER_EXTENSION)
+    if peer is None:
+        return
+    certificates = desk_of(request).tls.certificates
+    certificates.check_account(peer, caller.account_id)
+    certificates.check_namespace(peer, request.query_params.get("namespace", ""))
+    body: object = None
+    with suppress(ValueError, RecursionError):
+        # What cannot be read is refused by whoever needs it.
+        body = await request.json()
+    named = body.get("namespace") if isinstance(body, dict) else None
+    if isinstance(named, str):
+        certificates.check_namespace(peer, named)

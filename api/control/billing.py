@@ -8,18 +8,21 @@ from decimal import Decimal
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from api.control.desk import Desk, caller_of, desk_of
+from billing import plans
 from billing.invoices import reading
 from billing.invoices.documents import Document, as_csv, as_pdf
 from billing.invoices.text import amount_of, invoice_number
-from billing.prices import CURRENCY, Plan
+from billing.prices import CURRENCY, Plan, price_list
 from billing.stripe.customers import payer_of
 from billing.tables import Invoice, InvoiceLine, InvoiceState
-from billing.times import month_name
+from billing.times import hour_of, hour_start, month_name, month_of
 from tenancy import Access, Account, Principal
 from tenancy.restrictions import RestrictionCause, restrictions_of
+
+TOKEN_CHARACTERS_MAX = 200
 
 router = APIRouter(tags=["Billing"])
 Caller = Annotated[Principal, Depends(caller_of)]
@@ -34,18 +37,49 @@ class Card(BaseModel):
     expires: str
 
 
+class ShownTier(BaseModel):
+    """The price of the Actions up to the `up_to`-th behind the included ones; null: all others."""
+
+    model_config = ConfigDict(from_attributes=True)
+    up_to: int | None
+    per_million: Decimal
+
+
+class ShownPlan(BaseModel):
+    """What a month costs. The fee is `fee_percent` of what the Actions cost, or `fee_minimum` if
+    that is more.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+    plan: Plan
+    included_actions: int
+    tiers: list[ShownTier]
+    fee_minimum: Decimal
+    fee_percent: Decimal
+
+
 class Billing(BaseModel):
-    """`payment_service` is `live`, `test`, or `stand-in` where no money moves. `owed` is what was
+    """`plan` is this month's. `next_plan` takes its place at `next_month_at`, and is null if no
+    other was chosen. `plans` are those that can be chosen, with the prices of that time.
+
+    `payment_service` is `live`, `test`, or `stand-in` where no money moves. `owed` is what was
     sent and is not paid. `card` is null without one on file.
     """
 
     account_id: str
     plan: Plan
+    next_plan: Plan | None
+    next_month_at: datetime
+    plans: list[ShownPlan]
     currency: str
     payment_service: str
     card: Card | None
     owed: Decimal
     is_restricted: bool
+
+
+class WantedPlan(BaseModel):
+    plan: Plan
 
 
 class HostedPage(BaseModel):
@@ -93,10 +127,28 @@ class Invoices(BaseModel):
 
 @router.get("/api/v1/billing")
 async def billing(request: Request, caller: Caller) -> Billing:
-    """The plan, the card on file, and what is owed."""
-    desk = await _desk(request, caller, "billing.read")
+    """The plan, what plans cost, the card on file, and what is owed."""
+    return await _billing(await _desk(request, caller, "billing.read"), caller)
+
+
+@router.put("/api/v1/billing/plan")
+async def choose_plan(request: Request, caller: Caller, wanted: WantedPlan) -> Billing:
+    """Choose the plan from the next UTC month on. To choose this month's takes a choice back."""
+    desk = desk_of(request)
+    async with desk.control.acting(caller) as session:
+        await plans.choose_plan(
+            session, caller, wanted.plan, audit=desk.control.audit, now=desk.now
+        )
+    return await _billing(desk, caller)
+
+
+async def _billing(desk: Desk, caller: Principal) -> Billing:
     service = desk.payments.service
+    month = month_of(hour_of(desk.now()))
+    next_month_at = hour_start(month.to_hour)
     async with desk.database.reading() as session:
+        plan = await plans.plan_of(session, caller.account_id, month)
+        next_plan = await plans.plan_of(session, caller.account_id, month_of(month.to_hour))
         payer = await payer_of(session, caller.account_id, service)
         owed = await reading.owed_cents(session, caller.account_id)
         restrictions = await restrictions_of(session, [caller.account_id])
@@ -105,7 +157,10 @@ async def billing(request: Request, caller: Caller) -> Billing:
         card = Card(brand=payer.card_brand, last4=payer.card_last4, expires=payer.card_expires)
     return Billing(
         account_id=caller.account_id,
-        plan=Plan.DEVELOPER,
+        plan=plan,
+        next_plan=None if next_plan is plan else next_plan,
+        next_month_at=next_month_at,
+        plans=[ShownPlan.model_validate(price_list(each, next_month_at.date())) for each in Plan],
         currency=CURRENCY,
         payment_service=service,
         card=card,
@@ -138,18 +193,21 @@ async def list_invoices(
     request: Request,
     caller: Caller,
     next_page_token: Annotated[
-        str, Query(pattern=r"^\d{0,9}$", description="Of the last answer.")
+        str, Query(max_length=TOKEN_CHARACTERS_MAX, description="Of the last answer.")
     ] = "",
 ) -> Invoices:
     """The invoices of the account."""
     desk = await _desk(request, caller, "invoices.read")
-    before = int(next_page_token) if next_page_token else None
+    tokens = desk.control.page_tokens.of(caller.account_id, "invoices")
+    before = tokens.open(next_page_token, "next_page_token")
     async with desk.database.reading() as session:
-        found = await reading.invoices_of(session, caller.account_id, before)
+        found = await reading.invoices_of(
+            session, caller.account_id, None if before is None else int(before)
+        )
     is_full = len(found) == reading.INVOICES_PER_PAGE
     return Invoices(
         invoices=[ShownInvoice.model_validate(_shown(each)) for each in found],
-        next_page_token=str(found[-1].from_hour) if is_full else "",
+        next_page_token=tokens.seal(str(found[-1].from_hour)) if is_full else "",
     )
 
 

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.control.desk import caller_of, desk_of
 from tenancy import Principal
-from tenancy.certificate_upload import read_bundle
 from tenancy.certificates import fingerprint
+from tenancy.revocation_lists import RevocationList
+from tenancy.revocation_upload import LIST_CHARACTERS_MAX
 
 router = APIRouter(tags=["Client certificates"])
 
@@ -41,6 +42,29 @@ class ShownAuthority(BaseModel):
     expires_at: datetime
 
 
+class UploadedList(BaseModel):
+    """What a CA of the namespace has revoked; it takes the place of the CA's list before."""
+
+    model_config = ConfigDict(extra="forbid")
+    namespace: str = Field(description="As `<name>.<account id>`.")
+    revocation_list: str = Field(
+        max_length=LIST_CHARACTERS_MAX,
+        description="One full list (CRL) in PEM, signed by a CA of the bundle and still current.",
+    )
+
+
+class ShownList(BaseModel):
+    """`authority` names the CA: SHA-256 of its name and key. After `next_at` a newer list should be
+    there; until it is uploaded this one holds.
+    """
+
+    authority: str
+    issuer: str
+    issued_at: datetime
+    next_at: datetime | None
+    revoked_count: int
+
+
 class ClientCertificates(BaseModel):
     """`host` is the name by which clients with a certificate connect, where `is_served`."""
 
@@ -50,6 +74,7 @@ class ClientCertificates(BaseModel):
     is_enabled: bool
     authorities: list[ShownAuthority]
     denied: list[ShownDenial]
+    revocation_lists: list[ShownList]
 
 
 @router.get("/api/v1/client-certificates")
@@ -62,8 +87,8 @@ async def get_client_certificates(
     async with desk.database.reading() as session:
         found = await control.namespaces.find(session, caller, namespace)
         denied = await control.denied_certificates.of(session, found)
+        lists = await control.revocation_lists.of(session, found)
     trust = found.settings.certificates
-    authorities = read_bundle(trust.authorities) if trust.authorities else []
     return ClientCertificates(
         namespace=found.ref.full_name,
         host=desk.tls.hosts.host_of(found.ref.full_name),
@@ -77,11 +102,12 @@ async def get_client_certificates(
                 starts_at=each.not_valid_before_utc,
                 expires_at=each.not_valid_after_utc,
             )
-            for each in authorities
+            for each in trust.certificates
         ],
         denied=[
             ShownDenial(fingerprint=each.fingerprint, denied_at=each.denied_at) for each in denied
         ],
+        revocation_lists=list(map(_shown, lists)),
     )
 
 
@@ -111,3 +137,41 @@ async def allow_certificate(
         found = await control.namespaces.find(session, caller, namespace)
         await control.denied_certificates.allow(session, caller, found, fingerprint)
     await control.settle()
+
+
+@router.post("/api/v1/revocation-lists", status_code=201)
+async def upload_revocation_list(
+    request: Request, body: UploadedList, caller: Annotated[Principal, Depends(caller_of)]
+) -> ShownList:
+    """Refuse what a CA has revoked; open calls and connections end within five seconds."""
+    control = desk_of(request).control
+    async with control.acting(caller) as session:
+        found = await control.namespaces.find(session, caller, body.namespace)
+        made = await control.revocation_lists.upload(session, caller, found, body.revocation_list)
+    await control.settle()
+    return _shown(made)
+
+
+@router.delete("/api/v1/revocation-lists/{authority}", status_code=204)
+async def remove_revocation_list(
+    request: Request,
+    authority: str,
+    namespace: str,
+    caller: Annotated[Principal, Depends(caller_of)],
+) -> None:
+    """Go by the list of that CA no longer."""
+    control = desk_of(request).control
+    async with control.acting(caller) as session:
+        found = await control.namespaces.find(session, caller, namespace)
+        await control.revocation_lists.remove(session, caller, found, authority)
+    await control.settle()
+
+
+def _shown(it: RevocationList) -> ShownList:
+    return ShownList(
+        authority=it.authority,
+        issuer=it.issuer,
+        issued_at=it.issued_at,
+        next_at=it.next_at,
+        revoked_count=len(it.serials),
+    )

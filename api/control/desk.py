@@ -28,6 +28,8 @@ _SAME_SITE = frozenset({b"same-origin", b"same-site", b"none"})
 
 @dataclass(frozen=True, slots=True)
 class Desk:
+    """`console_address` is where browsers find the console."""
+
     control: ControlPlane
     database: Database
     authenticator: Authenticator
@@ -35,6 +37,7 @@ class Desk:
     tls: Tls
     payments: Payments
     budgeting: Budgeting
+    console_address: str = ""
 
 
 def desk_of(request: Request) -> Desk:
@@ -46,6 +49,11 @@ def desk_of(request: Request) -> Desk:
 def client_address(request: Request) -> str:
     """The caller's address, for limits by address; a socket without one counts as one caller."""
     return "" if request.client is None else request.client.host
+
+
+def is_secured(request: Request) -> bool:
+    """Whether browsers come by HTTPS, be it to this server or to a proxy in front of it."""
+    return "https" in (request.url.scheme, urlsplit(desk_of(request).console_address).scheme)
 
 
 def user_agent(request: Request) -> str:

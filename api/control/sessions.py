@@ -8,7 +8,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.authentication import SESSION_COOKIE
-from api.control.desk import check_origin, client_address, desk_of, user_agent, visit_of
+from api.control.desk import (
+    check_origin,
+    client_address,
+    desk_of,
+    is_secured,
+    user_agent,
+    visit_of,
+)
 from tenancy import (
     Account,
     NewSession,
@@ -160,7 +167,7 @@ async def keep_session(request: Request, response: Response, opened: NewSession)
         opened.token,
         max_age=SESSION_AGE_SECONDS_MAX,
         path="/",
-        secure=request.url.scheme == "https",
+        secure=is_secured(request),
         httponly=True,
         samesite="lax",
     )

@@ -9,7 +9,14 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.control.desk import caller_of, check_origin, client_address, desk_of, visit_of
+from api.control.desk import (
+    caller_of,
+    check_origin,
+    client_address,
+    desk_of,
+    is_secured,
+    visit_of,
+)
 from api.control.sessions import OpenedSession, keep_session
 from tenancy import Principal, TenancyError, User
 from tenancy.roles import AccountRole
@@ -267,7 +274,7 @@ def _begun(request: Request, response: Response, begun: BegunLogIn) -> BegunSign
         begun.cookie,
         max_age=ATTEMPT_SECONDS_MAX,
         path="/",
-        secure=request.url.scheme == "https",
+        secure=is_secured(request),
         httponly=True,
         # The provider's page sends the browser back by a link, which Strict would strip it of.
         samesite="lax",

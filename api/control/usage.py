@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,6 @@ from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
-from pydantic.alias_generators import to_camel
 
 from api.control.desk import caller_of, desk_of
 from billing import queries
@@ -107,7 +105,7 @@ class Series(BaseModel):
 class UsageRow(BaseModel):
     """Actions of one hour. `hour` is hours since 1970-01-01T00:00Z."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+    model_config = ConfigDict(from_attributes=True)
     action: str
     workflow_type: str
     task_queue: str
@@ -116,9 +114,8 @@ class UsageRow(BaseModel):
 
 
 class Usage(BaseModel):
-    """One page; `nextPageToken` is empty on the last one."""
+    """One page; `next_page_token` is empty on the last one."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
     usage: list[UsageRow]
     next_page_token: str
 
@@ -184,52 +181,34 @@ async def usage(
     from_hour: Annotated[int | None, Query(alias="from", ge=0, le=2**31)] = None,
     to_hour: Annotated[int | None, Query(alias="to", ge=0, le=2**31)] = None,
     next_page_token: Annotated[
-        str, Query(alias="nextPageToken", max_length=TOKEN_CHARACTERS_MAX)
+        str, Query(max_length=TOKEN_CHARACTERS_MAX, description="Of the last answer.")
     ] = "",
 ) -> Usage:
     """The ledger of one namespace, as it was counted, from one hour to before another."""
     desk = desk_of(request)
     ref = desk.control.snapshot.resolve(namespace)
     _check_reader(caller, ref)
+    tokens = desk.control.page_tokens.of(caller.account_id, f"usage {ref.id}")
+    place = tokens.open(next_page_token, "next_page_token")
     async with desk.database.reading() as session:
         rows = await queries.namespace_usage(
             session,
             ref.id,
             from_hour,
             to_hour,
-            after=_position(next_page_token) if next_page_token else None,
+            after=None if place is None else _position(place),
             limit=ROWS_PER_PAGE + 1,
         )
     page = rows[:ROWS_PER_PAGE]
     return Usage(
         usage=[UsageRow.model_validate(row) for row in page],
-        next_page_token=_token(page[-1].position) if len(rows) > len(page) else "",
+        next_page_token=tokens.seal(json.dumps(page[-1].position)) if len(rows) > len(page) else "",
     )
 
 
-def _token(position: Position) -> str:
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def _position(token: str) -> Position:
-    """Raises InvalidField for what is no token of ours."""
-    try:
-        hour, *names = json.loads(base64.urlsafe_b64decode(token))
-        if type(hour) is not int or not 0 <= hour <= HOUR_MAX:
-            raise ValueError
-        action, workflow_type, task_queue = map(_text, names)
-    except (ValueError, TypeError, RecursionError):
-        raise InvalidField(
-            "nextPageToken", "must be that of the last answer", "leave it out for the first page"
-        ) from None
+def _position(place: str) -> Position:
+    hour, action, workflow_type, task_queue = json.loads(place)
     return hour, action, workflow_type, task_queue
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    value.encode()
-    return value
 
 
 def _check_reader(caller: Principal, ref: NamespaceRef) -> None:

@@ -6,6 +6,10 @@ const SAMPLE = `curl -X POST "$ADDRESS/api/v1/namespaces/$NAMESPACE/workflows/or
   -d '{"workflowType": {"name": "Order"}, "taskQueue": {"name": "orders"}, "input": [7]}'`;
 const DEPTH_MAX = 3;
 
+// The theme that was chosen in the console.
+const theme = /(?:^|; )theme=(light|dark)/.exec(document.cookie)?.[1];
+if (theme) document.documentElement.dataset.theme = theme;
+
 /** An element with attributes and children; text is never read as markup. */
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -73,13 +77,13 @@ function bodyOf(api, operation) {
     body.append(make("h3", {}, "Body"));
     const properties = Object.entries(resolve(api, request).properties ?? {});
     body.append(fields(properties.map(([name, s]) => [name, typeName(api, s), s.description ?? ""])));
-    body.append(make("pre", {}, make("code", {}, JSON.stringify(example(api, request), null, 2))));
+    body.append(make("pre", { tabindex: 0 }, make("code", {}, JSON.stringify(example(api, request), null, 2))));
   }
   for (const status of ["200", "201", "202"]) {
     const answer = schemaOf(operation.responses?.[status]);
     if (!answer) continue;
     body.append(make("h3", {}, `Answer ${status}`));
-    body.append(make("pre", {}, make("code", {}, JSON.stringify(example(api, answer), null, 2))));
+    body.append(make("pre", { tabindex: 0 }, make("code", {}, JSON.stringify(example(api, answer), null, 2))));
   }
   const refusals = Object.entries(operation.responses ?? {}).filter(([s]) => /^[45]/.test(s));
   if (refusals.length) {

@@ -56,10 +56,14 @@ class Completeness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a scrape asks for; names of namespaces may end with `*`, and nothing named is all."""
+    """What a scrape asks for; names of namespaces may end with `*`, and nothing named is all.
+
+    `labels` are those that nobody gets who does not ask for them.
+    """
 
     namespaces: Sequence[str] = ()
     metrics: Sequence[str] = ()
+    labels: Sequence[str] = ()
 
     def has(self, namespace: NamespaceRef) -> bool:
         names = (namespace.name, namespace.full_name)
@@ -68,7 +72,8 @@ class Choice:
         )
 
     def families(self) -> list[Family]:
-        return [it for it in FAMILIES if not self.metrics or it.name in self.metrics]
+        chosen = [it for it in FAMILIES if not self.metrics or it.name in self.metrics]
+        return [family.with_labels(self.labels) for family in chosen]
 
 
 class AccountMetrics:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 FIELD = "temporal_cloud_v1_"
@@ -16,6 +16,8 @@ OPERATION = "operation"
 TASK_QUEUE = "temporal_task_queue"
 TASK_TYPE = "task_type"
 WORKFLOW_TYPE = "temporal_workflow_type"
+ACTIVITY_TYPE = "temporal_activity_type"
+TIMEOUT_TYPE = "timeout_type"
 
 
 class Measures(StrEnum):
@@ -28,7 +30,10 @@ class Measures(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """`series` is what the parts of the cloud call it; `labels` are in their order."""
+    """`series` is what the parts of the cloud call it; `labels` are in their order.
+
+    `on_request` are labels behind them: they make many series, so who wants them has to say so.
+    """
 
     name: str
     measures: Measures
@@ -37,6 +42,13 @@ class Family:
     labels: tuple[str, ...] = ()
     share: float = 0.0
     """Of a percentile: 0.95 is the 95th."""
+
+    on_request: tuple[str, ...] = ()
+
+    def with_labels(self, wanted: Container[str]) -> Family:
+        """The same with those of its labels that are wanted besides."""
+        added = tuple(label for label in self.on_request if label in wanted)
+        return replace(self, labels=self.labels + added, on_request=())
 
 
 def _rate(name: str, series: str, help: str, *labels: str) -> Family:
@@ -61,6 +73,16 @@ def _percentiles(name: str, series: str, help: str, *labels: str) -> Iterator[Fa
 
 def _ended(name: str, how: str) -> Family:
     return _rate(f"{name}_count", name, f"Workflows that {how}.", TASK_QUEUE, WORKFLOW_TYPE)
+
+
+def _of_activities(name: str, help: str, *labels: str) -> Family:
+    counted = _rate(f"{name}_count", name, help, TASK_QUEUE, WORKFLOW_TYPE, *labels)
+    return replace(counted, on_request=(ACTIVITY_TYPE,))
+
+
+def _activities_took(name: str, help: str) -> Iterator[Family]:
+    for family in _percentiles(f"{name}_latency", name, help):
+        yield replace(family, on_request=(ACTIVITY_TYPE,))
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -95,6 +117,23 @@ FAMILIES: tuple[Family, ...] = (
         "workflow_schedule_to_close",
         "the time from a workflow's start to its end",
         WORKFLOW_TYPE,
+    ),
+    _of_activities("activity_success", "Activities that completed."),
+    _of_activities("activity_fail", "Activities that failed for good."),
+    _of_activities("activity_timeout", "Activities that timed out for good.", TIMEOUT_TYPE),
+    _of_activities("activity_cancel", "Activities that were canceled."),
+    _of_activities("activity_task_fail", "Attempts of activities that failed, last ones too."),
+    _of_activities(
+        "activity_task_timeout",
+        "Attempts of activities that timed out, last ones too.",
+        TIMEOUT_TYPE,
+    ),
+    *_activities_took(
+        "activity_start_to_close", "how long workers had attempts of activities, however they ended"
+    ),
+    *_activities_took(
+        "activity_schedule_to_close",
+        "the time from an activity's scheduling to its end, over all its attempts",
     ),
     _value(
         f"{FIELD}approximate_backlog_count",

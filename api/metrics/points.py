@@ -49,6 +49,7 @@ class NamespacePoints:
         self._values["open_workflows",] = count
 
     def points(self, wanted: Iterable[Family] = FAMILIES) -> Iterator[Point]:
+        """Labels of a series that its family has not are added up over."""
         rates: Counter[Series] = Counter()
         latencies: dict[Series, dict[int, int]] = {}
         for window in self._windows:
@@ -74,33 +75,44 @@ class NamespacePoints:
         self, family: Family, latencies: Mapping[Series, Mapping[int, int]]
     ) -> Iterator[Point]:
         """Percentiles of several series cannot be added up: of too many the busiest are told."""
-        found = [(series, it) for series, it in latencies.items() if series[0] == family.series]
-        found.sort(key=lambda told: -sum(told[1].values()))
+        found: dict[tuple[str, ...], Counter[int]] = {}
+        for series, powers in latencies.items():
+            if series[0] == family.series:
+                found.setdefault(_labels(family, series), Counter()).update(powers)
+        busiest = sorted(found.items(), key=lambda told: -told[1].total())
         self.is_limited = self.is_limited or len(found) > SERIES_MAX
-        for series, powers in found[:SERIES_MAX]:
-            yield Point(family, series[1:], percentile(powers, family.share))
+        for labels, powers in busiest[:SERIES_MAX]:
+            yield Point(family, labels, percentile(powers, family.share))
 
     def _largest(
         self, family: Family, numbers: Mapping[Series, float]
     ) -> Iterator[tuple[tuple[str, ...], float]]:
-        found = [(series[1:], it) for series, it in numbers.items() if series[0] == family.series]
+        found: dict[tuple[str, ...], float] = {}
+        for series, number in numbers.items():
+            if series[0] == family.series:
+                labels = _labels(family, series)
+                found[labels] = found.get(labels, 0) + number
         if len(found) > SERIES_MAX:
             self.is_limited = True
             # Ages do not add up: the rest is as old as the oldest of it.
             fold = max if family.name.endswith("_seconds") else sum
-            found = _folded(sorted(found, key=lambda told: -told[1]), fold)
-        yield from found
+            found = _folded(sorted(found.items(), key=lambda told: -told[1]), fold)
+        yield from found.items()
+
+
+def _labels(family: Family, series: Series) -> tuple[str, ...]:
+    return series[1 : 1 + len(family.labels)]
 
 
 def _folded(
     largest_first: Sequence[tuple[tuple[str, ...], float]],
     fold: Callable[[Iterable[float]], float],
-) -> list[tuple[tuple[str, ...], float]]:
+) -> dict[tuple[str, ...], float]:
     told = dict(largest_first[:SERIES_MAX])
     other = (FOLDED,) * len(largest_first[0][0])
     rest = [number for _, number in largest_first[SERIES_MAX:]]
     told[other] = fold([told.get(other, 0.0), *rest])
-    return list(told.items())
+    return told
 
 
 def _as_told(series: Series, count: int) -> Iterator[tuple[Series, int]]:

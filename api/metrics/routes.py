@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
 from pydantic import BaseModel
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.answering import answering, check_query
 from api.authentication import Authenticator
-from api.control.app import answering
 from api.metrics.account import AccountMetrics, Choice
-from api.metrics.families import FAMILIES, LABELS_OF_ALL
+from api.metrics.families import ACTIVITY_TYPE, FAMILIES, LABELS_OF_ALL
 from api.telemetry.exposition import CONTENT_TYPE
 from api.transports.errors import MissingCredential
 from tenancy import Principal
@@ -83,10 +83,18 @@ async def metrics(
         list[str],
         Query(default_factory=list, max_length=NAMES_MAX, description="Tell these alone."),
     ],
+    labels: Annotated[
+        list[str],
+        Query(
+            default_factory=list,
+            max_length=NAMES_MAX,
+            description=f"Tell by these labels too: `{ACTIVITY_TYPE}`.",
+        ),
+    ],
 ) -> Response:
     """What the namespaces that the key may read did in the last full minute, as OpenMetrics."""
     account: AccountMetrics = request.app.state.account
-    text, completeness = await account.read(caller, Choice(namespaces, metrics))
+    text, completeness = await account.read(caller, Choice(namespaces, metrics, labels))
     return Response(
         text,
         headers={"x-completeness": completeness},
@@ -100,11 +108,15 @@ async def descriptors(
     limit: Annotated[int, Query(ge=1, le=DESCRIPTORS_MAX)] = DESCRIPTORS_MAX,
     offset: Annotated[int, Query(ge=0, le=DESCRIPTORS_MAX)] = 0,
 ) -> Descriptors:
-    """Every metric that there may be, with its labels."""
+    """Every metric that there may be, with its labels, those on request too."""
     return Descriptors(
         meta=Meta(pagination=Pagination(total=len(FAMILIES), limit=limit, offset=offset)),
         descriptors=[
-            Descriptor(name=it.name, help=it.help, dimensions=[*LABELS_OF_ALL, *it.labels])
+            Descriptor(
+                name=it.name,
+                help=it.help,
+                dimensions=[*LABELS_OF_ALL, *it.labels, *it.on_request],
+            )
             for it in FAMILIES[offset : offset + limit]
         ],
     )
@@ -114,7 +126,13 @@ class MetricsRoutes:
     """Answers its own paths, and passes all others on."""
 
     def __init__(self, account: AccountMetrics, authenticator: Authenticator) -> None:
-        self._app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+        self._app = FastAPI(
+            openapi_url=None,
+            docs_url=None,
+            redoc_url=None,
+            redirect_slashes=False,
+            dependencies=[Depends(check_query)],
+        )
         self._app.state.account = account
         self._app.state.authenticator = authenticator
         self._app.include_router(router)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from api.cell_store import cell_store, postgres_of
 from api.cells import open_cell
 from api.config import Config, Verb
+from api.days_ahead import set_clock
 from api.health import cell_readiness
 from api.installation import Installation, installation, part_of
 from api.processes.behind import serve_wire
@@ -21,6 +22,7 @@ def main(config: Config) -> None:
         installation(config.data, part_of(cell_id)) as held,
         postgres_of(held, config.store, config.running_postgres) as postgres,
     ):
+        set_clock(held, config.days_ahead)
         run(_serve(config, held, cell_store(held, postgres, cell_id)))
 
 

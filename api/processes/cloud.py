@@ -5,14 +5,14 @@ from __future__ import annotations
 import socket
 
 from api.cell_store import cell_count, cell_store, postgres_of
-from api.composition import open_cloud
+from api.composition import cloud_settings, open_cloud
 from api.config import Config
+from api.days_ahead import set_clock
 from api.installation import Installation, installation
 from api.processes.http import Greet, address_of, serve
 from api.processes.loop import run
 from api.server import bound_socket
 from api.telemetry import observed
-from tenancy.outgoing import Outgoing
 
 
 def main(config: Config, greet: Greet) -> None:
@@ -22,6 +22,7 @@ def main(config: Config, greet: Greet) -> None:
         postgres_of(held, config.store) as postgres,
     ):
         cell_count(held, 1)
+        set_clock(held, config.days_ahead)
         run(_serve(config, greet, held, postgres, listener))
 
 
@@ -34,13 +35,8 @@ async def _serve(
         open_cloud(
             held,
             cell_store(held, postgres),
-            console_address=config.mail.console_url or address,
-            database_url=postgres,
-            telemetry=telemetry,
-            tls=config.tls,
-            mail=config.mail,
-            stripe=config.stripe,
-            outgoing=Outgoing(allows_loopback=config.allows_loopback),
+            cloud_settings(config, address, postgres),
+            telemetry,
         ) as cloud,
     ):
         await serve(cloud, listener, f"{address} (data in {held.data})", greet)

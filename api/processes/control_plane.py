@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from api.cell_store import check_database, postgres_of
-from api.composition import open_control_plane
+from api.composition import cloud_settings, open_control_plane
 from api.config import Config, Verb
+from api.days_ahead import set_clock
 from api.health import control_plane_readiness
 from api.installation import Installation, Part, installation
 from api.office import ControlOffice
@@ -14,7 +15,6 @@ from api.telemetry import observed
 from api.wire.cells import open_cell_clients
 from api.wire.control import served
 from api.wire.lines import CONTROL_PLANE, Lines
-from tenancy.outgoing import Outgoing
 
 
 def main(config: Config) -> None:
@@ -22,6 +22,7 @@ def main(config: Config) -> None:
         installation(config.data, Part.CONTROL_PLANE) as held,
         postgres_of(held, config.store, config.running_postgres) as postgres,
     ):
+        set_clock(held, config.days_ahead)
         run(_serve(config, held, postgres))
 
 
@@ -29,21 +30,17 @@ async def _serve(config: Config, held: Installation, postgres: str | None) -> No
     if postgres is not None:
         await check_database(held, postgres)
     lines, places = Lines(held, CONTROL_PLANE), config.parts.places
+    address = f"http://{config.host}:{config.port}"
     async with (
         observed(config.telemetry, Verb.CONTROL_PLANE) as telemetry,
         open_cell_clients(lines, places, telemetry) as cells,
         open_control_plane(
             held,
             cells,
+            cloud_settings(config, address, postgres),
+            telemetry,
             places=places,
             is_listening=False,
-            console_address=config.mail.console_url or f"http://{config.host}:{config.port}",
-            database_url=postgres,
-            telemetry=telemetry,
-            tls=config.tls,
-            mail=config.mail,
-            stripe=config.stripe,
-            outgoing=Outgoing(allows_loopback=config.allows_loopback),
         ) as cloud,
     ):
         if telemetry is not None:

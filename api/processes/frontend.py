@@ -6,6 +6,7 @@ import socket
 from contextlib import ExitStack
 
 from api.config import Config, Verb
+from api.days_ahead import set_clock
 from api.frontend import open_frontend
 from api.installation import Installation, Part, installation
 from api.processes.http import Greet, address_of, serve
@@ -20,6 +21,7 @@ def main(config: Config, greet: Greet) -> None:
         installation(config.data, Part.FRONTEND) as held,
         ExitStack() as stack,
     ):
+        set_clock(held, config.days_ahead)
         listeners = [stack.enter_context(each) for each in _listeners(config)]
         run(_serve(config, greet, held, listeners))
 

@@ -8,14 +8,15 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
 from api import mail_settings
 from api.cell_store import cell_count, postgres_of
-from api.child import ending_with_parent
-from api.config import Config, Verb
+from api.child import EXIT_UNUSABLE, ending_with_parent
+from api.config import STORE_VARIABLE, Config, Verb, environment_with
+from api.days_ahead import set_clock
 from api.installation import Part, installation
 from api.part_settings import cells_named, map_told
 from api.processes.loop import run
@@ -25,9 +26,6 @@ from api.tls.config import as_arguments
 from tenancy import CellPlace
 
 logger = logging.getLogger(__name__)
-
-EXIT_UNUSABLE = 2
-"""The status of a process that will not run as it was told to: starting it again is no use."""
 
 PAUSE_SECONDS = 0.1
 PAUSE_SECONDS_MAX = 5.0
@@ -47,29 +45,38 @@ def main(config: Config) -> int:
         for listener in listeners:
             # Callers wait in these sockets while the frontend is started again.
             listener.listen(CONNECTIONS_WAITING_MAX)
+        set_clock(held, config.days_ahead)
         cells = cells_named(cell_count(held, config.parts.cells))
         watch = _Watch()
-        run(watch.keep(_commands(config, cells, listeners, postgres)))
+        run(watch.keep(commands(config, cells, listeners, postgres)))
         return watch.status
 
 
-class _Command(NamedTuple):
-    """How a part is run, and the sockets that it inherits."""
+class Command(NamedTuple):
+    """How a part is run, the sockets that it inherits, and what its environment says besides.
+
+    What may hold a password is told by the environment: everybody on the machine reads arguments.
+    """
 
     words: Sequence[str]
     sockets: Sequence[int]
+    environment: Mapping[str, str]
 
 
-def _commands(
+def commands(
     config: Config,
     cells: tuple[CellPlace, ...],
     listeners: Sequence[socket.socket],
     postgres: str | None,
-) -> list[_Command]:
-    stored = [] if config.store is None else ["--store", config.store]
+) -> list[Command]:
+    """One for each part, those that others ask before those that ask."""
+    secrets = mail_settings.as_environment(config.mail)
+    if config.store is not None:
+        secrets[STORE_VARIABLE] = config.store
+    stored: list[str] = []
     if postgres is not None and postgres != config.store:
         # It is one for all, and outlives each of them.
-        stored += ["--running-postgres", postgres]
+        stored = ["--running-postgres", postgres]
     port = listeners[0].getsockname()[1]
     at = ["--host", config.host, "--port", str(port), *as_arguments(config.tls)]
     sockets = [listener.fileno() for listener in listeners]
@@ -81,13 +88,13 @@ def _commands(
         (Verb.FRONTEND, [*at, *inherited], sockets),
     ]
     quiet = ["--quiet"] if config.is_quiet else []
-    commands = []
+    told_apart = []
     for place, (verb, its, its_sockets) in enumerate(parts):
         # Each takes a port for operators of its own.
         observed = telemetry_settings.as_arguments(config.telemetry, place)
         words = [sys.executable, "-m", "api", verb, "--data", str(config.data)]
-        commands.append(_Command([*words, *its, *quiet, *observed], its_sockets))
-    return commands
+        told_apart.append(Command([*words, *its, *quiet, *observed], its_sockets, secrets))
+    return told_apart
 
 
 class _Watch:
@@ -95,7 +102,7 @@ class _Watch:
         self.status = 0
         self._stopping = asyncio.Event()
 
-    async def keep(self, commands: Sequence[_Command]) -> None:
+    async def keep(self, commands: Sequence[Command]) -> None:
         """Run the commands until a signal comes, or one of them cannot be run.
 
         Then the last is ended first: who asks others is gone before they are.
@@ -109,7 +116,7 @@ class _Watch:
         if keeping is not None:
             await keeping
 
-    async def _keep_one(self, command: _Command, asker: asyncio.Task[None] | None) -> None:
+    async def _keep_one(self, command: Command, asker: asyncio.Task[None] | None) -> None:
         """Until all is to end and the `asker` is gone."""
         pause = PAUSE_SECONDS
         while not self._stopping.is_set():
@@ -119,6 +126,7 @@ class _Watch:
                 # Ctrl-C is for the one who watches: it ends the others in order.
                 start_new_session=True,
                 pass_fds=command.sockets,
+                env=environment_with(command.environment),
                 preexec_fn=ending_with_parent(signal.SIGTERM),
             )
             status = await self._until_ended(process, asker)

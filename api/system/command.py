@@ -7,9 +7,11 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
+from api.config import CLOSE_MONTH, SYSTEM
+from api.days_ahead import follow_clock
 from api.installation import InstallationError, system_socket
 from api.processes.loop import run
 from api.system.cell import system_client
@@ -20,10 +22,8 @@ from billing.workflows.activities import closing_id, count_query, start_closing
 from perdure import Client
 from perdure.commands import workflow
 from perdure.exceptions import RPCError, RPCStatusCode
+from tenancy.clock import now
 
-CLOSE_MONTH = "close-month"
-SYSTEM = "system"
-COMMANDS = (CLOSE_MONTH, SYSTEM)
 LIST_COUNT = 50
 
 Say = Callable[[str], None]
@@ -38,6 +38,12 @@ class NotRunning(InstallationError):
         self.data = data
 
 
+class MonthNotOver(InstallationError):
+    def __init__(self, month: str, closes_at: datetime) -> None:
+        super().__init__(f"{month} can be closed from {closes_at:%Y-%m-%d %H:%M} UTC")
+        self.month = month
+
+
 class NoSuchWorkflow(InstallationError):
     def __init__(self, id: str) -> None:
         super().__init__(f"there is no workflow {id!r}: `{SYSTEM}` alone lists all")
@@ -49,14 +55,16 @@ def main(arguments: Sequence[str], say: Say) -> int:
     parser = argparse.ArgumentParser(prog="python -m api")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     closing = verbs.add_parser(CLOSE_MONTH, help="invoice a month that is over, if it is not yet")
-    closing.add_argument("--month", type=_ended_month, required=True, help="as 2026-11")
+    closing.add_argument("--month", type=_month, required=True, help="as 2026-11")
     system = verbs.add_parser(SYSTEM, help="the cloud's own workflows, or the history of one")
     system.add_argument("workflow_id", nargs="?", help="as close-2026-11")
     for verb in (closing, system):
         verb.add_argument("--data", type=Path, default=Path(".data"), help="directory of all state")
     given = parser.parse_args(arguments)
     data = given.data.absolute()
+    follow_clock(data)
     if given.verb == CLOSE_MONTH:
+        _check_ended(given.month)
         run(_close_month(data, given.month, say))
     else:
         run(_show(data, given.workflow_id))
@@ -109,13 +117,15 @@ def _is_answering(path: Path) -> bool:
     return True
 
 
-def _ended_month(text: str) -> str:
+def _month(text: str) -> str:
     try:
-        closes_at = hour_start(month_named(text).to_hour + GRACE_HOURS)
+        month_named(text)
     except ValueError:
         raise argparse.ArgumentTypeError("a month is named as 2026-11") from None
-    if hour_of(datetime.now(UTC)) < hour_of(closes_at):
-        raise argparse.ArgumentTypeError(
-            f"{text} can be closed from {closes_at:%Y-%m-%d %H:%M} UTC"
-        )
     return text
+
+
+def _check_ended(month: str) -> None:
+    closes_at = hour_start(month_named(month).to_hour + GRACE_HOURS)
+    if hour_of(now()) < hour_of(closes_at):
+        raise MonthNotOver(month, closes_at)

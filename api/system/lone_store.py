@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from engine.persistence.protocols import NamespaceRow, RunKey, ShardLease, ShardWrite, Store
+from engine.persistence.protocols import (
+    FIRST_WAKEUP,
+    NamespaceRow,
+    RunKey,
+    ShardLease,
+    ShardWrite,
+    Store,
+    Wakeup,
+)
 
 FOREVER_NS = 2**63 - 1
 
@@ -59,13 +67,18 @@ class LoneStore:
             self._leases = await self._store.leases()
         return self._leases
 
-    async def wakeups(self, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
+    async def wakeups(
+        self, shard_id: int, after: Wakeup, until_ns: int, limit: int
+    ) -> list[Wakeup]:
         """All are read when the shard is taken, before anything of it is written."""
         if shard_id not in self._wakeups:
-            rows = await self._store.wakeups(shard_id, FOREVER_NS)
-            self._wakeups[shard_id] = {key: at_ns for at_ns, key in rows}
-        known = self._wakeups[shard_id].items()
-        return sorted((at_ns, key) for key, at_ns in known if at_ns <= until_ns)
+            known, last = dict[RunKey, int](), FIRST_WAKEUP
+            while page := await self._store.wakeups(shard_id, last, FOREVER_NS, limit):
+                known.update((key, at_ns) for at_ns, key in page)
+                last = page[-1]
+            self._wakeups[shard_id] = known
+        due = sorted((at_ns, key) for key, at_ns in self._wakeups[shard_id].items())
+        return [wakeup for wakeup in due if wakeup > after and wakeup[0] <= until_ns][:limit]
 
     async def put_namespace(self, row: NamespaceRow) -> None:
         self._namespaces = None

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from api.cells import Cell, LocalCell
+from api.cells import Cell, LocalCell, cloud_env
 from api.installation import Installation, system_socket
 from api.system.cell import open_system_cell, system_client
 from api.wire.cell import served
 from api.wire.server import WireServer
 from engine.env import Env
-from engine.env.system import SystemEnv
 from engine.persistence.protocols import Store
 from perdure import Client, Worker
 from tenancy.workflows.starting import TASK_QUEUE
@@ -58,7 +57,7 @@ class System:
     """`serve` it as upkeep: nothing that customers do waits for it."""
 
     def __init__(
-        self, installation: Installation, store: Store, env: Callable[[], Env] = SystemEnv
+        self, installation: Installation, store: Store, env: Callable[[], Env] = cloud_env
     ) -> None:
         self._installation = installation
         self._store = store
@@ -93,7 +92,7 @@ class System:
             )
             await work.begin(client)
             self._cell, self._client = cell, client
-            logger.info("system_cell_ready")
+            logger.debug("system_cell_ready")
             try:
                 await worker.run()
             finally:
@@ -111,8 +110,10 @@ async def _reachable(cell: Cell, installation: Installation) -> AsyncIterator[No
     server = WireServer(served(cell))
     # Nobody else has the directory, so what is there was left by a process that is gone.
     path.unlink(missing_ok=True)
-    listener = await loop.create_unix_server(server.protocol, path)
+    # Not serving yet: a server that begins at once is lost if this is cancelled meanwhile.
+    listener = await loop.create_unix_server(server.protocol, path, start_serving=False)
     try:
+        await listener.start_serving()
         yield
     finally:
         listener.close()

@@ -274,6 +274,36 @@ _NAMESPACES = Dashboard(
             },
         ),
         Panel(
+            "Activities that ended",
+            "",
+            "ops",
+            {
+                **{
+                    how: _of_namespace(f"activity_{how}_count", "temporal_namespace")
+                    for how in ("success", "fail", "timeout", "cancel")
+                },
+                **{
+                    f"attempts, {how}": _of_namespace(
+                        f"activity_task_{how}_count", "temporal_namespace"
+                    )
+                    for how in ("fail", "timeout")
+                },
+            },
+        ),
+        Panel(
+            "How long activities take",
+            "Of workers' time, and from scheduling to end.",
+            "s",
+            {
+                "{{temporal_namespace}} attempt p99": _chosen(
+                    f"{FIELD}activity_start_to_close_latency_p99"
+                ),
+                "{{temporal_namespace}} whole p99": _chosen(
+                    f"{FIELD}activity_schedule_to_close_latency_p99"
+                ),
+            },
+        ),
+        Panel(
             "Open workflows",
             "",
             "short",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from api.metrics.account import POINTS_MAX
-from api.metrics.families import FAMILIES
+from api.metrics.families import FAMILIES, Family
 from api.metrics.points import SERIES_MAX
 from api.metrics.scrape_limits import SCRAPES_AT_ONCE_MAX, SCRAPES_PER_HOUR_MAX
 from api.telemetry.instruments import INSTRUMENTS, OF_THE_SYSTEM
@@ -36,8 +36,13 @@ def _system() -> str:
 def _customers() -> str:
     return _table(
         ("metric", "measures", "labels", "meaning"),
-        ((f"`{it.name}`", it.measures, _quoted(it.labels), it.help) for it in FAMILIES),
+        ((f"`{it.name}`", it.measures, _labels_of(it), it.help) for it in FAMILIES),
     )
+
+
+def _labels_of(family: Family) -> str:
+    on_request = [f"(`{label}`)" for label in family.on_request]
+    return ", ".join(filter(None, (_quoted(family.labels), *on_request)))
 
 
 def _limits() -> str:

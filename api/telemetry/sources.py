@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
 import sqlalchemy as sa
 
+from api.audit_trail import Trail
 from api.open_calls import OpenCalls
 from billing.budgets.tables import DeliveryState, WebhookDelivery
 from engine.measures import Reading
@@ -17,13 +17,6 @@ from tenancy.mail.outbox import LetterState, PostedLetter
 from tenancy.snapshot import SNAPSHOT_AGE_SECONDS_MAX, SnapshotView
 
 COUNT_SECONDS = 15.0
-
-
-class Trail(Protocol):
-    """Where acts wait to be audited."""
-
-    @property
-    def waiting_count(self) -> int: ...
 
 
 class FrontNumbers:

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
@@ -53,6 +51,10 @@ class Telemetry:
         """An OTLP/HTTP address without the signal's path, as http://127.0.0.1:4318."""
         if endpoint is None:
             return cls(part=part)
+        # They bring an HTTP client of their own, which nobody needs who pushes nothing.
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
         address = endpoint.rstrip("/")
         return cls(
             BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{address}/v1/traces")),

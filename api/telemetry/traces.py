@@ -118,8 +118,14 @@ class _TracedApplication:
                 await self._app(inner, receive, send_noting)
             finally:
                 method = inner.get("rpc_method", "")
-                span.update_name(method.rpartition(".")[2] or scope["method"])
+                span.update_name(method.rpartition(".")[2] or _named_by_route(inner))
                 span.set_attributes({"rpc.method": method, "http.response.status_code": status})
+
+
+def _named_by_route(scope: Scope) -> str:
+    """By the pattern of its path, which names nobody; the verb alone where that is not known."""
+    pattern: str = getattr(scope.get("route"), "path", "")
+    return f"{scope['method']} {pattern}".rstrip()
 
 
 class _TracedStore:

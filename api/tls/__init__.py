@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.open_calls import OpenCalls
 from api.tls.certificates import ClientCertificates
 from api.tls.connections import Connections
+from api.tls.files import CertificateFiles
 from api.tls.forwarded import ForwardedPeers, Proxy
-from api.tls.hosts import ServerCertificate, TrustByHost
-from api.tls.issuer import CertificateFiles, LocalIssuer
+from api.tls.hop import Hop
+from api.tls.hosts import TrustByHost
+from api.tls.issuer import LocalIssuer
 from api.tls.peer import HostNames
+from api.tls.shown import ServerCertificate
+from api.upkeep import Upkeep
 from tenancy import NotFound, SnapshotView
 from tenancy.randomness import Now
 
 BASE_DOMAIN_DEFAULT = "localhost"
+RENEW_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
     """`port` is None where no TLS is spoken here, `proxy` where nobody forwards certificates.
+    `proxy_secret` is empty where no proxy stands in front.
 
     Without `certificate` the server's own is issued on this machine.
     """
@@ -57,6 +67,7 @@ class Tls:
         self.settings = settings
         self.open_calls = OpenCalls()
         self.hosts = HostNames(settings.base_domain)
+        self.hop = Hop(settings.proxy_secret) if settings.proxy_secret and is_listening else None
         self._forwarded = None
         if settings.proxy is not None and is_listening:
             self._forwarded = ForwardedPeers(settings.proxy, settings.proxy_secret)
@@ -66,8 +77,9 @@ class Tls:
         )
         self.trust = None
         if settings.port is not None and is_listening:
+            self._certificate = settings.server_certificate(data)
             self.trust = TrustByHost(
-                certificate=settings.server_certificate(data),
+                certificate=self._certificate,
                 hosts=self.hosts,
                 trust_of=snapshot.trust,
                 is_known=self._is_known,
@@ -78,6 +90,17 @@ class Tls:
     def is_spoken(self) -> bool:
         """Whether a client certificate can arrive here at all."""
         return self.settings.port is not None or self.settings.proxy is not None
+
+    def start(self, upkeep: Upkeep) -> None:
+        if self.trust is not None:
+            upkeep.start("renew_server_certificate", self._renew)
+
+    async def _renew(self) -> float:
+        assert self.trust is not None, "only who listens shows a certificate"
+        if await asyncio.to_thread(self._certificate.is_renewed):
+            self.trust.renew()
+            logger.info("server_certificate_renewed")
+        return RENEW_SECONDS
 
     def _is_known(self, full_name: str) -> bool:
         try:

@@ -41,12 +41,17 @@ class ClientCertificates:
             raise WrongHost("host", "is not the name that the TLS handshake asked for")
         return peer  # type: ignore[no-any-return]
 
-    def check_namespace(self, peer: Peer, request: object) -> None:
+    def check_namespace(self, peer: Peer, named: str) -> None:
         """Raises WrongHost for a call that is about another namespace than its host."""
-        named = getattr(request, "namespace", "")
         own = self.hosts.namespace_of(peer.host)
         if own is not None and named and named != own:
             raise WrongHost("namespace", f"is not that of the host {peer.host}")
+
+    def check_account(self, peer: Peer, account_id: str) -> None:
+        """Raises WrongHost for a caller of another account than its host."""
+        own = self.hosts.namespace_of(peer.host)
+        if own is not None and own.rpartition(".")[2] != account_id:
+            raise WrongHost("host", f"the credential is of another account than {peer.host}")
 
     def principal(self, peer: Peer) -> Principal:
         """Who presents the chain. Raises Unauthenticated.

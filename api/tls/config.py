@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from api.tls import BASE_DOMAIN_DEFAULT, TlsSettings
-from api.tls.forwarded import HOP_HEADER, SECRET_CHARACTERS_MIN, Proxy
+from api.tls.forwarded import Proxy
+from api.tls.hop import HOP_HEADER, SECRET_CHARACTERS_MIN
 
 PROXY_SECRET_VARIABLE = "PERDURE_PROXY_SECRET"  # noqa: S105 - the name of one
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
@@ -46,9 +47,9 @@ def tls_settings(
     if (given.tls_certificate is None) != (given.tls_key is None):
         parser.error("--tls-certificate and --tls-key go together")
     secret = environment.get(PROXY_SECRET_VARIABLE, "")
-    if given.proxy is not None and len(secret) < SECRET_CHARACTERS_MIN:
+    if (secret or given.proxy is not None) and len(secret) < SECRET_CHARACTERS_MIN:
         parser.error(
-            f"--proxy needs a secret of at least {SECRET_CHARACTERS_MIN} characters in"
+            f"a proxy needs a secret of at least {SECRET_CHARACTERS_MIN} characters in"
             f" {PROXY_SECRET_VARIABLE}"
         )
     return TlsSettings(

@@ -6,7 +6,6 @@ the one that the proxy in front overwrites, and only where the proxy proves itse
 
 from __future__ import annotations
 
-import hmac
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -16,12 +15,11 @@ from urllib.parse import unquote
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from api.tls.hop import CLIENTS_HEADER, HOP_HEADER, Hop
 from api.tls.peer import Peer, host_in
 from api.transports.errors import InvalidHeader
 from tenancy.certificates import UNREADABLE
 
-HOP_HEADER = b"x-perdure-hop"
-SECRET_CHARACTERS_MIN = 32
 PEERS_MAX = 10_000
 FORWARDED_CHARACTERS_MAX = 32 * 1024
 
@@ -58,7 +56,7 @@ HEADERS: Mapping[Proxy, tuple[bytes, Callable[[str], str]]] = {
 }
 """The header of each kind, and how its value becomes PEM."""
 
-TOLD_BY_PROXIES = frozenset({HOP_HEADER, *(name for name, _ in HEADERS.values())})
+TOLD_BY_PROXIES = frozenset({HOP_HEADER, CLIENTS_HEADER, *(name for name, _ in HEADERS.values())})
 
 
 class ForwardedPeers:
@@ -66,12 +64,12 @@ class ForwardedPeers:
 
     def __init__(self, proxy: Proxy, secret: str) -> None:
         self._header, self._read = HEADERS[proxy]
-        self._secret = secret.encode()
+        self._hop = Hop(secret)
         self._peers: OrderedDict[tuple[str, bytes], Peer] = OrderedDict()
 
     def peer(self, headers: Mapping[bytes, bytes]) -> Peer | None:
         """None where the call did not come by the proxy. Raises InvalidHeader."""
-        if not hmac.compare_digest(headers.get(HOP_HEADER, b""), self._secret):
+        if not self._hop.is_proven(headers):
             return None
         host, told = host_in(headers.get(b"host", b"")), headers.get(self._header, b"")
         peer = self._peers.get((host, told))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from api.tls.certificates import TrustLookup
 from api.tls.peer import HostNames
+from api.tls.shown import ServerCertificate
 from tenancy import NamespaceTrust
 
 CONTEXTS_MAX = 2_000
@@ -19,13 +19,6 @@ HANDSHAKE_SECONDS_MAX = 10.0
 SECURE_PROTOCOLS = ["http/1.1"]
 
 _ASKED: WeakKeyDictionary[ssl.SSLObject, str] = WeakKeyDictionary()
-
-
-class ServerCertificate(Protocol):
-    """What the server shows of itself."""
-
-    def load_into(self, context: ssl.SSLContext, host: str | None) -> None:
-        """The certificate for that host, or the one for clients that name none."""
 
 
 class TrustByHost:
@@ -49,20 +42,26 @@ class TrustByHost:
         self._is_known = is_known
         self._contexts: OrderedDict[str, tuple[NamespaceTrust | None, ssl.SSLContext]]
         self._contexts = OrderedDict()
-        self.base = self._context(None, None)
+        self.base = self._default = self._context(None, None)
         self.base.sni_callback = self._choose
+
+    def renew(self) -> None:
+        """From now on handshakes show the certificate that is shown now."""
+        # Never loaded over the old one: a context keeps a certificate for each kind of key.
+        self._default = self._context(None, None)
+        self._contexts.clear()
 
     def _choose(
         self, connection: ssl.SSLObject | ssl.SSLSocket, name: str | None, _: ssl.SSLContext
     ) -> None:
         assert isinstance(connection, ssl.SSLObject)
-        if name is None:
-            return
-        host = name.lower()
+        host = "" if name is None else name.lower()
         _ASKED[connection] = host
         full_name = self._hosts.namespace_of(host)
         if full_name is not None and self._is_known(full_name):
             connection.context = self._context_of(full_name, host)
+        elif self._default is not self.base:
+            connection.context = self._default
 
     def _context_of(self, full_name: str, host: str) -> ssl.SSLContext:
         """Made at the first handshake, and again at the first after a change of trust."""

@@ -31,6 +31,7 @@ from benchmarks.product.wire import Refused, Wire, json_payloads
 from benchmarks.product.worker import Worker
 from benchmarks.product.workflows import QUEUE, BrokenHistory, RunState
 from benchmarks.servers import free_port, running
+from benchmarks.windows import Plan
 
 RESULT_WAIT_SECONDS_MAX = 60
 AUDITED_WORKFLOWS_MAX = 500
@@ -156,17 +157,18 @@ def result_of(event: HistoryEvent) -> object:
 
 @asynccontextmanager
 async def product(
-    data: Path, *, published: bool = False, database: LocalPostgres | None = None
+    data: Path, plan: Plan, database: LocalPostgres | None = None
 ) -> AsyncIterator[Product]:
     """Run the real server in an empty folder, with an account, a namespace and a worker.
 
-    `published` keeps the worker to the published RPCs. Without a database of its own it stores as
-    PERDURE_STORE says.
+    Without a database of its own it stores as PERDURE_STORE says.
     """
     port = free_port()
     folder = data / "product"
     folder.mkdir()
     arguments = ["up", "--data", str(folder), "--port", str(port), "--quiet"]
+    if plan.has_processes:
+        arguments += ["--processes"]
     if database is not None:
         arguments += ["--store", database.url()]
     database_pid = None if database is None else database.process.pid
@@ -181,6 +183,6 @@ async def product(
             tally = Tally()
             wire = Wire(client, access.namespace)
             worker = Worker(wire, tally)
-            polls = (PublishedPolls if published else Batches)(worker, wire, tally)
+            polls = (PublishedPolls if plan.published else Batches)(worker, wire, tally)
             async with beside(polls.loops()):
                 yield Product(pid, wire, worker, tally, database_pid)

@@ -18,7 +18,7 @@ async def run_sequence(
     """Every load of the plan on both servers in turns."""
     work = Work("sequence", activities, ack_only)
     async with (
-        product(data, published=plan.published) as server,
+        product(data, plan) as server,
         floor_target(data, activities, ack_only=ack_only) as floor,
     ):
         loads = Loads(name, [floor, server.target(work)], plan)

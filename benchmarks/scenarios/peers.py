@@ -31,7 +31,7 @@ async def _beside(name: str, activities: int, folder: Path, plan: Plan) -> list[
         async with (
             floor_target(folder, activities) as floor,
             dbos(folder.parents[1] / "peers", server) as peer,
-            product(folder, published=plan.published, database=server) as ours,
+            product(folder, plan, server) as ours,
         ):
             targets = [
                 floor,

@@ -20,7 +20,7 @@ async def run(data: Path, plan: Plan) -> list[Record]:
     seconds = plan.window_seconds
     async with floor_target(data, activities=1) as floor:
         unit = [await closed_loop(floor, SENDERS, seconds) for _ in range(CLEAN_WINDOWS_MIN)]
-    async with product(data, published=plan.published) as server:
+    async with product(data, plan) as server:
         sink = SignalSink(server)
         target = await sink.open()
         count = round(plan.sustained_seconds / seconds)

@@ -24,7 +24,7 @@ CHAIN = Work("sequence", CHAIN_ACTIVITIES, counts_activities=True)
 async def run(data: Path, plan: Plan) -> list[Record]:
     """One wide workflow after the other; chain5 on both servers in the same turns."""
     async with (
-        product(data, published=plan.published) as server,
+        product(data, plan) as server,
         floor_target(data, CHAIN_ACTIVITIES) as bare,
     ):
         floor = replace(bare, units_per_operation=CHAIN_ACTIVITIES)

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from billing.budgets.tables import Budget, ReachedThreshold
-from billing.prices import CURRENCY, Plan, price_list
+from billing.plans import plans_of
+from billing.prices import CURRENCY, PriceList, price_list
 from billing.rating import CENT, rate, shares
 from billing.tables import UsageMonth
 from billing.times import Period, hour_start, month_title
@@ -92,6 +93,11 @@ async def standings(
     """By budget id; a few rows are read for each account, however much it used."""
     account_ids = {budget.account_id for budget in budgets}
     counts = await _counts(session, account_ids, period)
+    day = hour_start(period.from_hour).date()
+    prices = {
+        account_id: price_list(plan, day)
+        for account_id, plan in (await plans_of(session, account_ids, period)).items()
+    }
     told = await _told(session, [budget.id for budget in budgets], period)
     stops = {
         it.target_id: it
@@ -100,7 +106,7 @@ async def standings(
     }
     return {
         budget.id: Standing(
-            _spent(budget, counts.get(budget.account_id, {}), period),
+            _spent(budget, counts.get(budget.account_id, {}), prices[budget.account_id]),
             frozenset(told.get(budget.id, ())),
             _why_of(stops.get(budget.target_id)),
         )
@@ -108,8 +114,7 @@ async def standings(
     }
 
 
-def _spent(budget: Budget, counts: Counts, period: Period) -> Decimal:
-    prices = price_list(Plan.DEVELOPER, hour_start(period.from_hour).date())
+def _spent(budget: Budget, counts: Counts, prices: PriceList) -> Decimal:
     if budget.namespace_id is None:
         return sum((line.amount for line in rate(sum(counts.values()), prices)), Decimal(0))
     return shares(counts, prices).get(budget.namespace_id, Decimal(0))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from billing.tables import ID_CHARACTERS_MAX, Model
 from tenancy.database import Text, UtcDateTime, stored_enum
+from tenancy.deliveries import Delivery
 from tenancy.outgoing import URL_CHARACTERS_MAX
 
 BUDGET_NAME_CHARACTERS_MAX = 64
@@ -60,21 +61,13 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
-class WebhookDelivery(Model):
-    """An alert on its way to the webhook of its budget; `due_at` is there while it waits.
-
-    Its `id` goes along, for receivers that get it twice.
-    """
+class WebhookDelivery(Delivery, Model):
+    """An alert to the webhook of its budget. `id` goes along, for receivers that get it twice."""
 
     __tablename__ = "budget_delivery"
-    id: Mapped[str] = mapped_column(sa.String(ID_CHARACTERS_MAX), primary_key=True)
     budget_id: Mapped[str] = mapped_column(
         sa.String(ID_CHARACTERS_MAX), sa.ForeignKey("budget.id"), index=True
     )
     body: Mapped[bytes] = mapped_column(sa.LargeBinary)
     state: Mapped[DeliveryState] = mapped_column(stored_enum(DeliveryState))
-    attempts: Mapped[int]
     problem: Mapped[str] = mapped_column(Text(PROBLEM_CHARACTERS_MAX))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)
-    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime, index=True)

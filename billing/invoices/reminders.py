@@ -69,33 +69,42 @@ class Reminders:
                 session, Letter(email, subject, letter), account_id=invoice.account_id, kind=KIND
             )
         if is_last:
-            await self._control.restrictions.restrict_starts(
-                session,
-                account_id=invoice.account_id,
-                namespace_id=None,
-                cause=RestrictionCause.PAYMENT,
-                at=self._now(),
-                why=f"invoice {_number(invoice)} is not paid; put a working card on file on the"
-                " page Billing",
-            )
+            await self._restrict(session, invoice)
 
     async def end(self, session: AsyncSession, invoice: Invoice) -> None:
         """It is paid or void; starts are free again unless another invoice is as late."""
         await session.flush()
         late = await session.scalar(
-            sa.select(sa.func.count()).where(
+            sa.select(Invoice)
+            .where(
                 Invoice.account_id == invoice.account_id,
                 Invoice.state == InvoiceState.FAILED,
                 Invoice.reminder_count >= len(REMINDER_DAYS),
             )
+            .order_by(Invoice.number)
+            .limit(1)
         )
-        if not late:
-            await self._control.restrictions.lift_restriction(
-                session,
-                account_id=invoice.account_id,
-                namespace_id=None,
-                cause=RestrictionCause.PAYMENT,
-            )
+        if late is not None:
+            await self._restrict(session, late)
+            return
+        await self._control.restrictions.lift_restriction(
+            session,
+            account_id=invoice.account_id,
+            namespace_id=None,
+            cause=RestrictionCause.PAYMENT,
+        )
+
+    async def _restrict(self, session: AsyncSession, invoice: Invoice) -> None:
+        """No starts, and why: what is told of is always an invoice that is not paid."""
+        await self._control.restrictions.restrict_starts(
+            session,
+            account_id=invoice.account_id,
+            namespace_id=None,
+            cause=RestrictionCause.PAYMENT,
+            at=self._now(),
+            why=f"invoice {_number(invoice)} is not paid; put a working card on file on the"
+            " page Billing",
+        )
 
     def _text(self, invoice: Invoice, *, is_last: bool) -> str:
         amount = f"${amount_of(invoice.total_cents):,.2f}"

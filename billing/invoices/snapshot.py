@@ -8,6 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from billing.plans import plan_of
 from billing.prices import CURRENCY, Plan, price_list
 from billing.rating import Line, rate
 from billing.tables import Invoice, InvoiceLine, InvoiceState, Usage
@@ -34,13 +35,14 @@ async def snapshot_invoice(
     period: Period,
     *,
     id: str,
-    plan: Plan,
     at: datetime,
 ) -> Invoice:
-    """The draft; the account is locked and has none of this period. Raises NoPriceList.
+    """The draft, by the account's plan of the period. The account is locked and has none of this
+    period. Raises NoPriceList.
 
     What is counted for the period from now on is a line of a later invoice.
     """
+    plan = await plan_of(session, account_id, period)
     actions = await _actions(session, account_id, period)
     lines = [_stored(line, period) for line in _rated(actions, plan, period)]
     lines += await _corrections(session, account_id, period)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from billing.errors import PaymentsRefused
 from billing.invoices.reminders import Reminders
 from billing.invoices.states import advance, can_become
 from billing.stripe.connection import Connection
@@ -17,6 +20,8 @@ from tenancy.randomness import Now
 SYSTEM = "stripe"
 OPEN = "open"
 ENDS = {"paid": InvoiceState.PAID, "void": InvoiceState.VOID}
+
+logger = logging.getLogger(__name__)
 
 
 class Follower:
@@ -62,7 +67,9 @@ class Follower:
                 await self._advance(session, invoice, ENDS[there.status])
 
     async def follow_open(self) -> None:
-        """All that is sent and not ended, in case that an event was lost."""
+        """All that is sent and not ended, in case that an event was lost. Raises
+        PaymentsUnavailable.
+        """
         async with self._database.reading() as session:
             found = await session.scalars(
                 sa.select(Invoice.id).where(
@@ -72,7 +79,13 @@ class Follower:
             keys = [f"{self._connection.service}:invoice:{id}" for id in found]
             object_ids = [await object_of(session, key) for key in keys]
         for object_id in filter(None, object_ids):
-            await self.follow_invoice(object_id)
+            try:
+                await self.follow_invoice(object_id)
+            except PaymentsRefused as error:
+                # One that is gone there keeps no other from being followed.
+                logger.warning(
+                    "invoice_not_followed", extra={"object_id": object_id, "error": error.code}
+                )
 
     async def _advance(self, session: AsyncSession, invoice: Invoice, state: InvoiceState) -> None:
         if not can_become(invoice, state):

@@ -8,7 +8,8 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus
 
 from engine.cell.taken import TakenRun
 from engine.history.protobuf import NANOSECONDS
-from engine.measures import Measures
+from engine.history.transition import AttemptEnd
+from engine.measures import Measures, Window
 from engine.persistence.protocols import RunWrite, ShardWrite
 
 OUTCOMES: Mapping[int, str] = {
@@ -22,8 +23,10 @@ OUTCOMES: Mapping[int, str] = {
 
 
 def note_runs(measures: Measures, runs: Iterable[TakenRun]) -> None:
-    """What these runs did, for their namespaces: how they ended, and their Actions."""
+    """What these runs did, for their namespaces: how they ended, activities, Actions."""
     for run in runs:
+        for end in run.attempt_ends:
+            _note_attempt(measures.windows.of(run.write.key.namespace_id), end)
         for fact in run.facts:
             window = measures.windows.of(fact.namespace_id)
             window.count(("action", fact.kind, fact.workflow_type), fact.quantity)
@@ -34,6 +37,23 @@ def note_runs(measures: Measures, runs: Iterable[TakenRun]) -> None:
         window.count((OUTCOMES[row.status], row.task_queue, row.workflow_type))
         took_seconds = (row.close_at_ns - row.start_at_ns) / NANOSECONDS
         window.took(("workflow_schedule_to_close", row.workflow_type), took_seconds)
+
+
+def _note_attempt(window: Window, end: AttemptEnd) -> None:
+    """The type of the activity is the last label: most readers do without it."""
+    labels: tuple[str, ...] = (end.task_queue, end.workflow_type)
+    if end.timeout_type:
+        labels += (end.timeout_type,)
+    labels += (end.activity_type,)
+    if end.outcome in ("fail", "timeout"):
+        window.count((f"activity_task_{end.outcome}", *labels))
+    if end.attempt_ns is not None:
+        took_seconds = end.attempt_ns / NANOSECONDS
+        window.took(("activity_start_to_close", end.activity_type), took_seconds)
+    if end.activity_ns is not None:
+        window.count((f"activity_{end.outcome}", *labels))
+        took_seconds = end.activity_ns / NANOSECONDS
+        window.took(("activity_schedule_to_close", end.activity_type), took_seconds)
 
 
 def note_size(measures: Measures, writes: Sequence[ShardWrite]) -> None:

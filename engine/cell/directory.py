@@ -118,7 +118,7 @@ class Directory:
         self._watch(leases)
         self._look(leases)
         for shard in list(self._shards.values()):
-            await shard.read_next_window()
+            await shard.wakeups.read_next_window()
         return await self._take(leases)
 
     def lose(self, shards: Iterable[Shard], error: StoreError | None) -> None:
@@ -131,7 +131,7 @@ class Directory:
                 shard.lose()
                 self._count("shards_lost", "fenced" if error is None else "store")
                 self._gone(shard.shard_id)
-                log.info("shard_lost", extra={"shard_id": shard.shard_id})
+                log.debug("shard_lost", extra={"shard_id": shard.shard_id})
         if error is not None:
             self._failed(error)
 
@@ -244,7 +244,7 @@ class Directory:
             self._taking.discard(lease.shard_id)
         self._shards[lease.shard_id] = shard
         self._owners[lease.shard_id] = self.name
-        log.info("shard_taken", extra={"shard_id": lease.shard_id, "epoch": lease.epoch})
+        log.debug("shard_taken", extra={"shard_id": lease.shard_id, "epoch": lease.epoch})
         self._moved(lease.shard_id)
         # Recovery may have decided something already.
         self._parts.wake_committer()

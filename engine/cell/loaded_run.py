@@ -9,7 +9,7 @@ from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes
 
 from engine.cell.queries import QueryRegistry
 from engine.history.state import RunState, encode_header, encode_item
-from engine.history.transition import Transition
+from engine.history.transition import AttemptEnd, Transition
 from engine.history.visibility import visibility_row
 from engine.limits import CACHED_HISTORY_BYTES_MAX
 from engine.matching.task import TaskRef
@@ -33,7 +33,7 @@ class LoadedRun:
     """Everything the owner keeps of one run.
 
     `sequence` is the shard's sequence of its last decision; what lies between two commits
-    (`_batches`, `facts`, the changed rows) is taken by `take`.
+    (`_batches`, `facts`, `attempt_ends`, the changed rows) is taken by `take`.
     """
 
     __slots__ = (
@@ -42,6 +42,7 @@ class LoadedRun:
         "_summary_closed",
         "_summed_up",
         "_visible",
+        "attempt_ends",
         "created",
         "deleted",
         "facts",
@@ -71,6 +72,7 @@ class LoadedRun:
         self.tail: list[HistoryBatch] = []
         self.tail_bytes = 0
         self.facts: list[Fact] = []
+        self.attempt_ends: list[AttemptEnd] = []
         self.queries = QueryRegistry()
         self.watchers: list[Watcher] = []
         self.wakeup_stored_ns: int | None = None
@@ -84,6 +86,7 @@ class LoadedRun:
     def absorb(self, t: Transition) -> None:
         """Take over what a transition wrote; its state changes are in `state` already."""
         self.facts += t.facts
+        self.attempt_ends += t.attempt_ends
         self.state.volatile.transition_count += 1
         if t.batch:
             last_event_id = self.state.run.next_event_id - 1

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from engine.cell.directory import Directory
+from engine.cell.forgetting import Forgetting
 from engine.cell.namespaces import Namespaces
+from engine.cell.shard import Shard
 from engine.env import Env
-from engine.errors import EngineError, StoreError
+from engine.errors import EngineError, StoreError, Unavailable
 from engine.ids import shard_of
 from engine.persistence.protocols import RunKey, Store
 from engine.visibility.query import VisibilityQuery
@@ -30,12 +33,18 @@ class Purge:
     """`wake` it when a namespace was deleted or a shard was taken."""
 
     def __init__(
-        self, env: Env, store: Store, directory: Directory, namespaces: Namespaces
+        self,
+        env: Env,
+        store: Store,
+        directory: Directory,
+        namespaces: Namespaces,
+        forgetting: Forgetting,
     ) -> None:
         self._env = env
         self._store = store
         self._directory = directory
         self._namespaces = namespaces
+        self._forgetting = forgetting
         self._wanted = asyncio.Event()
         self._found_empty: set[str] = set()
         self._done: set[str] = set()
@@ -75,28 +84,14 @@ class Purge:
         while rows := await self._store.list_visibility(query):
             found += len(rows)
             query = replace(query, after=rows[-1].order)
-            await self._forget(RunKey(namespace_id, row.workflow_id, row.run_id) for row in rows)
+            keys = (RunKey(namespace_id, row.workflow_id, row.run_id) for row in rows)
+            # What cannot be forgotten now stays in the list, so the next look meets it again.
+            await self._forgetting.forget(self._ours(keys))
         return found
 
-    async def _forget(self, keys: Iterable[RunKey]) -> None:
-        forgotten = []
+    def _ours(self, keys: Iterable[RunKey]) -> Iterator[tuple[Shard, RunKey]]:
+        """Those of our shards. What is left of the others stays in the list."""
         for key in keys:
             shard_id = shard_of(key.namespace_id, key.workflow_id, self._directory.shard_count)
-            if not self._directory.is_here(shard_id):
-                continue
-            try:
-                shard = self._directory.owned(shard_id)
-                if (run := await shard.find(key)) is not None:
-                    shard.forget(run)
-                    forgotten.append((shard, run))
-            except EngineError as error:
-                self._left(key, error)
-        for shard, run in forgotten:
-            try:
-                await shard.durable(run)
-            except EngineError as error:
-                self._left(run.key, error)
-
-    def _left(self, key: RunKey, error: EngineError) -> None:
-        """It stays in the list, so the next look meets it again."""
-        log.info("run_not_purged", extra={"run_id": key.run_id, "why": str(error)})
+            with suppress(Unavailable):
+                yield self._directory.owned(shard_id), key

@@ -10,23 +10,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.cell import looked_at
-from engine.cell.alarm import Alarm
+from engine.cell.find_together import find_together, pages
 from engine.cell.loaded_run import LoadedRun, Watcher
 from engine.cell.memory import Memory
 from engine.cell.reads import Reads
 from engine.cell.taken import AfterCommit, Taken, TakenRun
+from engine.cell.wakeups import Wakeups
 from engine.env import Env, run_id
 from engine.errors import EngineError, Internal, NotFound, Unavailable
 from engine.history import timeouts
-from engine.history.protobuf import NANOSECONDS
 from engine.history.state import RunState, decode
 from engine.history.transition import StartRun, Transition
 from engine.ids import IdFilter
-from engine.limits import TIMER_WINDOW_SECONDS
 from engine.measures import Measures
 from engine.persistence.protocols import RunKey, ShardLease, Store, StoredRun
 
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN_SECONDS = 1
-"""How long after a run that is due could not be loaded it is tried again."""
+PARKED_SECONDS = 60
+"""How long after a run could not be stored what is due in it is tried again."""
 
 
 class ShardParts(NamedTuple):
@@ -49,6 +48,7 @@ class ShardParts(NamedTuple):
     dispatcher: Dispatcher
     wake_committer: Callable[[], None]
     measures: Measures
+    retention_ended: Callable[[Shard, RunKey], None]
 
 
 class Shard:
@@ -65,6 +65,7 @@ class Shard:
         self._env = parts.env
         self._store = parts.store
         self._dispatcher = parts.dispatcher
+        self._retention_ended = parts.retention_ended
         self._wake_committer = parts.wake_committer
         self._runs: OrderedDict[RunKey, LoadedRun] = OrderedDict()
         self._current: dict[tuple[str, str], str] = {}
@@ -75,26 +76,27 @@ class Shard:
         self._in_flight: dict[RunKey, LoadedRun] = {}
         self._waiters: deque[tuple[int, LoadedRun, asyncio.Future[None]]] = deque()
         self._after_commit: list[AfterCommit] = []
-        self._alarm = Alarm(parts.env, self._ring, parts.measures)
-        self._window_ns = 0
+        self.wakeups = Wakeups(self, parts)
 
     async def recover(self) -> None:
         """Take over: learn the ids, load what is active, re-offer its tasks, arm its timers."""
         for namespace_id, workflow_id in await self._store.workflow_ids(self.shard_id):
             self._ids.add(namespace_id, workflow_id)
         await self.offer_again(None)
-        await self._read_wakeups()
+        await self.wakeups.read()
 
     async def offer_again(self, home_shard: int | None) -> None:
         """Offer every waiting task (again) whose queue lives in `home_shard`, or every one."""
         keys = dict.fromkeys(await self._store.active_runs(self.shard_id))
         keys.update((key, None) for key, run in self._runs.items() if run.state.is_active)
-        for key in keys:
-            if self.lost:
-                return
-            run = await self.find(key)
-            if run is not None and run.state.is_open:
-                self._dispatcher.offer_again(self, run, home_shard)
+        for page in pages(keys):
+            for run in await find_together([(self, key) for key in page]):
+                if self.lost:
+                    return
+                if isinstance(run, EngineError):
+                    raise run
+                if run is not None and run.state.is_open:
+                    self._dispatcher.offer_again(self, run, home_shard)
 
     @property
     def has_work(self) -> bool:
@@ -164,7 +166,7 @@ class Shard:
                 self._dispatcher.offer(self, run, offer)
         if run.queries.pending:
             self._dispatcher.offer_queries(self, run)
-        self._arm(run)
+        self.wakeups.arm(run)
         self._wake_committer()
 
     def forget(self, run: LoadedRun) -> None:
@@ -215,9 +217,14 @@ class Shard:
             if watcher in run.watchers:
                 run.watchers.remove(watcher)
 
+    @property
+    def is_owned(self) -> bool:
+        """Whether nobody else can own the shard."""
+        return not self.lost and self._env.monotonic() <= self.lease_until
+
     def check_owned(self) -> None:
         """Raises Unavailable once somebody else may own the shard."""
-        if self.lost or self._env.monotonic() > self.lease_until:
+        if not self.is_owned:
             raise Unavailable(shard_id=self.shard_id)
 
     # --- committing -----------------------------------------------------------------------
@@ -233,8 +240,8 @@ class Shard:
                 log.exception("run_parked", extra={"run_id": run.key.run_id})
                 self.park(run.key)
                 continue
-            runs.append(TakenRun(write, run.facts, run.sequence))
-            run.facts = []
+            runs.append(TakenRun(write, run.facts, run.attempt_ends, run.sequence))
+            run.facts, run.attempt_ends = [], []
         return Taken(self.sequence, runs)
 
     def committed(self, sequence: int) -> None:
@@ -274,6 +281,7 @@ class Shard:
             self._dirty.pop(key, None)
             self._drop(run)
             run.park(Internal("this execution could not be stored", run_id=key.run_id))
+            self.wakeups.look_again(key, PARKED_SECONDS)
 
     def lose(self) -> None:
         """Fenced or failed: forget everything and answer nothing more."""
@@ -289,61 +297,21 @@ class Shard:
         self._current.clear()
         self._dirty.clear()
         self._in_flight.clear()
-        self._alarm.stop()
+        self.wakeups.stop()
         undone, self._after_commit = self._after_commit, []
         for entry in undone:
             if entry.undo is not None:
                 entry.undo()
 
-    # --- timers ---------------------------------------------------------------------------
-
-    def _arm(self, run: LoadedRun) -> None:
-        """Have the run looked at when its earliest deadline comes."""
-        due_ns = run.state.next_deadline_ns()
-        if due_ns is None or (run.wakeup_at_ns is not None and run.wakeup_at_ns <= due_ns):
-            return
-        run.wakeup_at_ns = due_ns
-        self._alarm.set(due_ns, run.key)
-
-    def _ring(self, due: list[RunKey]) -> None:
-        self._env.spawn("look_at_due_runs", self._look(due))
-
-    async def _look(self, due: Iterable[RunKey]) -> None:
-        for key in due:
-            try:
-                run = await self.find(key)
-            except EngineError as error:
-                if self.lost:
-                    return
-                # A lease that is over, or a store that is away, is told of elsewhere.
-                tell = log.info if isinstance(error, Unavailable) else log.warning
-                tell("due_run_not_loaded", extra={"run_id": key.run_id, "why": str(error)})
-                self._alarm.set(self._env.now_ns() + LOOK_AGAIN_SECONDS * NANOSECONDS, key)
-                continue
-            if run is not None:
-                self._look_at(run)
-
-    def _look_at(self, run: LoadedRun) -> None:
+    def look_at(self, run: LoadedRun) -> None:
+        """Do what is due."""
         run.wakeup_at_ns = None
         t = self.begin(run)
         if timeouts.look(t):
-            self.forget(run)
+            self._retention_ended(self, run.key)
         elif t.batch or t.effects or run.state.changed:
             self.record(run, t)
-        self._arm(run)
-
-    async def read_next_window(self) -> None:
-        """Load the wake-ups of the near future; called before the present window ends."""
-        if self._env.now_ns() > self._window_ns - TIMER_WINDOW_SECONDS * NANOSECONDS // 2:
-            await self._read_wakeups()
-
-    async def _read_wakeups(self) -> None:
-        until_ns = self._env.now_ns() + TIMER_WINDOW_SECONDS * NANOSECONDS
-        for at_ns, key in await self._store.wakeups(self.shard_id, until_ns):
-            run = self._runs.get(key)
-            if run is None or run.wakeup_at_ns is None or run.wakeup_at_ns > at_ns:
-                self._alarm.set(at_ns, key)
-        self._window_ns = until_ns
+        self.wakeups.arm(run)
 
     # --- memory ---------------------------------------------------------------------------
 
@@ -368,7 +336,7 @@ class Shard:
         self.memory.note(run)
         if current:
             self._current[stored.key[:2]] = stored.key.run_id
-        self._arm(run)
+        self.wakeups.arm(run)
         return run
 
     def _drop(self, run: LoadedRun) -> None:

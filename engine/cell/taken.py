@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from engine.cell.loaded_run import LoadedRun
+from engine.history.transition import AttemptEnd
 from engine.metering.facts import Fact
 from engine.persistence.protocols import RunWrite
 
@@ -15,6 +16,7 @@ class TakenRun(NamedTuple):
 
     write: RunWrite
     facts: list[Fact]
+    attempt_ends: list[AttemptEnd]
     sequence: int
 
 

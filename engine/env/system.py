@@ -52,8 +52,8 @@ class SlewedClock:
 class SystemEnv:
     """`Env` on this machine and this thread's running event loop."""
 
-    def __init__(self) -> None:
-        self._clock = SlewedClock()
+    def __init__(self, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self._clock = SlewedClock(wall_ns)
         # For jitter alone; what must not be guessed comes from `token_bytes`.
         self._random = random.Random()  # noqa: S311
         self._entropy = b""

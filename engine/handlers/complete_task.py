@@ -79,7 +79,7 @@ def _inline(services: Services, sticky_queue: str, identity: str) -> Inline:
 def _named(request: CompleteTaskRequest) -> tuple[str, Any]:
     name = request.completion.WhichOneof("completion")
     if name is None:
-        raise InvalidArgument("completion is empty")
+        raise InvalidArgument("completion is empty", "completion")
     return name, getattr(request.completion, name)
 
 

@@ -48,7 +48,8 @@ def policies_of(request: StartRequest, default: WorkflowIdConflictPolicy.ValueTy
         if conflict:
             raise InvalidArgument(
                 "workflow_id_reuse_policy TERMINATE_IF_RUNNING cannot be combined with"
-                " workflow_id_conflict_policy; use conflict policy TERMINATE_EXISTING alone"
+                " workflow_id_conflict_policy; use conflict policy TERMINATE_EXISTING alone",
+                "workflow_id_conflict_policy",
             )
         return Policies(
             REUSE.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
@@ -60,7 +61,8 @@ def policies_of(request: StartRequest, default: WorkflowIdConflictPolicy.ValueTy
     ):
         raise InvalidArgument(
             "workflow_id_reuse_policy REJECT_DUPLICATE contradicts"
-            " workflow_id_conflict_policy TERMINATE_EXISTING"
+            " workflow_id_conflict_policy TERMINATE_EXISTING",
+            "workflow_id_conflict_policy",
         )
     return Policies(reuse or REUSE.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE, conflict or default)
 

@@ -33,12 +33,12 @@ async def handle(
 ) -> bytes:
     execution = request.execution
     if request.maximum_page_size < 0:
-        raise InvalidArgument("maximum_page_size must not be negative")
+        raise InvalidArgument("maximum_page_size must not be negative", "maximum_page_size")
     run_id, first = execution.run_id, 1
     if request.next_page_token:
         token = page_token(services, request.next_page_token, call, execution.workflow_id)
         if run_id and run_id != token.run_id:
-            raise InvalidArgument("next_page_token belongs to another run")
+            raise InvalidArgument("next_page_token belongs to another run", "next_page_token")
         run_id, first = token.run_id, token.next_event_id
     shard, run = await services.run(call.namespace_id, execution.workflow_id, run_id)
     only_close = request.history_event_filter_type == CLOSE_EVENT
@@ -97,7 +97,7 @@ def page_token(services: Services, sealed: bytes, call: Call, workflow_id: str) 
     """The page token of a request. Raises InvalidArgument where it is for something else."""
     token = services.tokens.open(HistoryPageToken, sealed, "next_page_token", call.namespace_id)
     if token.workflow_id != workflow_id:
-        raise InvalidArgument("next_page_token belongs to another workflow")
+        raise InvalidArgument("next_page_token belongs to another workflow", "next_page_token")
     return token
 
 

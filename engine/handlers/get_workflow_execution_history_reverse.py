@@ -23,7 +23,7 @@ async def handle(
 ) -> GetWorkflowExecutionHistoryReverseResponse:
     execution = request.execution
     if request.maximum_page_size < 0:
-        raise InvalidArgument("maximum_page_size must not be negative")
+        raise InvalidArgument("maximum_page_size must not be negative", "maximum_page_size")
     run_id, last = execution.run_id, 0
     if request.next_page_token:
         token = page_token(services, request.next_page_token, call, execution.workflow_id)

@@ -16,7 +16,7 @@ async def handle(
     services: Services, request: ListRunSummariesRequest, call: Call
 ) -> ListRunSummariesResponse:
     if not 0 <= request.page_size <= VISIBILITY_PAGE_SIZE_MAX:
-        raise InvalidArgument(f"page_size must be 0 to {VISIBILITY_PAGE_SIZE_MAX}")
+        raise InvalidArgument(f"page_size must be 0 to {VISIBILITY_PAGE_SIZE_MAX}", "page_size")
     after = ""
     if request.next_page_token:
         after = services.tokens.open(

@@ -31,7 +31,7 @@ async def handle(
     services: Services, request: ListTaskQueuesRequest, call: Call
 ) -> ListTaskQueuesResponse:
     if not 0 <= request.page_size <= VISIBILITY_PAGE_SIZE_MAX:
-        raise InvalidArgument(f"page_size must be 0 to {VISIBILITY_PAGE_SIZE_MAX}")
+        raise InvalidArgument(f"page_size must be 0 to {VISIBILITY_PAGE_SIZE_MAX}", "page_size")
     after = ("", 0)
     if request.next_page_token:
         token = services.tokens.open(

@@ -44,11 +44,11 @@ async def _fill(
     answer: Response,
 ) -> Response:
     if not 0 <= request.page_size <= VISIBILITY_PAGE_SIZE_MAX:
-        raise InvalidArgument(f"page_size must be 0 to {VISIBILITY_PAGE_SIZE_MAX}")
+        raise InvalidArgument(f"page_size must be 0 to {VISIBILITY_PAGE_SIZE_MAX}", "page_size")
     namespace = await services.namespaces.get(call.namespace_id)
     search = parser.parse(request.query, namespace.settings.search_attributes)
     if search.group_by:
-        raise InvalidArgument("query: GROUP BY belongs to counting; remove it")
+        raise InvalidArgument("query: GROUP BY belongs to counting; remove it", "query")
     query_hash = zlib.crc32(request.query.encode())
     after = None
     if request.next_page_token:
@@ -56,7 +56,7 @@ async def _fill(
             VisibilityPageToken, request.next_page_token, "next_page_token", call.namespace_id
         )
         if token.query_hash != query_hash:
-            raise InvalidArgument("next_page_token belongs to another query")
+            raise InvalidArgument("next_page_token belongs to another query", "next_page_token")
         after = (token.close_at_ns, token.start_at_ns, token.run_id)
     size = request.page_size or VISIBILITY_PAGE_SIZE_MAX
     query = VisibilityQuery(call.namespace_id, search.where, after, size + 1)

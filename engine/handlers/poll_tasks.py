@@ -47,7 +47,8 @@ def _wanted(request: PollTasksRequest) -> dict[QueueKind, int]:
     if min(workflows, activities) < 0 or not 1 <= workflows + activities <= TASKS_PER_POLL_MAX:
         raise InvalidArgument(
             "workflow_task_count_max and activity_task_count_max together must be"
-            f" 1 to {TASKS_PER_POLL_MAX}"
+            f" 1 to {TASKS_PER_POLL_MAX}",
+            "workflow_task_count_max",
         )
     counts: dict[QueueKind, int] = {"workflow": workflows, "activity": activities}
     return {kind: count for kind, count in counts.items() if count}

@@ -28,11 +28,14 @@ async def handle(
     for name, number in request.search_attributes.items():
         type_name = TYPE_NAMES.get(number)
         if type_name is None:
-            raise InvalidArgument(f"search_attributes[{name!r}] has no type")
+            raise InvalidArgument(f"search_attributes[{name!r}] has no type", "search_attributes")
         if types.setdefault(name, type_name) != type_name:
             raise AlreadyExists(f"search attribute {name} exists with type {types[name]}")
     if len(types) > SEARCH_ATTRIBUTE_COUNT_MAX:
-        raise InvalidArgument(f"search_attributes has more than {SEARCH_ATTRIBUTE_COUNT_MAX} keys")
+        raise InvalidArgument(
+            f"search_attributes has more than {SEARCH_ATTRIBUTE_COUNT_MAX} keys",
+            "search_attributes",
+        )
     settings = NamespaceSettings(
         retention_seconds=request.workflow_execution_retention.seconds,
         search_attributes=types,

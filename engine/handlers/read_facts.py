@@ -17,7 +17,7 @@ from engine.protocol.cell_pb2 import (
 
 async def read(services: Services, request: ReadFactsRequest, call: Call) -> ReadFactsResponse:
     if not 1 <= request.limit <= VISIBILITY_PAGE_SIZE_MAX:
-        raise InvalidArgument(f"limit must be 1 to {VISIBILITY_PAGE_SIZE_MAX}")
+        raise InvalidArgument(f"limit must be 1 to {VISIBILITY_PAGE_SIZE_MAX}", "limit")
     answer = ReadFactsResponse()
     for row in await services.store.read_facts(request.after_position, request.limit):
         answer.rows.add(

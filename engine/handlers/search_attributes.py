@@ -32,15 +32,19 @@ async def add(
         checks.identifier("search_attributes", name)
         type_name = TYPE_NAMES.get(request.search_attributes[name])
         if type_name is None:
-            raise InvalidArgument(f"search_attributes[{name!r}] has no type")
+            raise InvalidArgument(f"search_attributes[{name!r}] has no type", "search_attributes")
         if name in PREDEFINED or name in SYSTEM_TYPES:
-            raise InvalidArgument(f"search_attributes[{name!r}] is reserved; choose another name")
+            raise InvalidArgument(
+                f"search_attributes[{name!r}] is reserved; choose another name",
+                "search_attributes",
+            )
         if types.setdefault(name, type_name) != type_name:
             raise AlreadyExists(f"search attribute {name} exists with type {types[name]}")
     if len(types) > SEARCH_ATTRIBUTE_COUNT_MAX:
         raise InvalidArgument(
             f"a namespace has at most {SEARCH_ATTRIBUTE_COUNT_MAX} search attributes;"
-            " remove some before"
+            " remove some before",
+            "search_attributes",
         )
     await _put(services, namespace, types)
     return AddSearchAttributesResponse()

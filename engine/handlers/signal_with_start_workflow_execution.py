@@ -32,7 +32,8 @@ async def handle(
     if policies.conflict == CONFLICT.WORKFLOW_ID_CONFLICT_POLICY_FAIL:
         raise InvalidArgument(
             "workflow_id_conflict_policy FAIL makes no sense for signal-with-start;"
-            " leave it out or use TERMINATE_EXISTING"
+            " leave it out or use TERMINATE_EXISTING",
+            "workflow_id_conflict_policy",
         )
     shard = services.shard(call.namespace_id, request.workflow_id)
     current = await shard.find(RunKey(call.namespace_id, request.workflow_id, ""))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from temporalio.api.workflowservice.v1 import StartWorkflowExecutionRequest
+
 from engine.call import Call
 from engine.cell.loaded_run import LoadedRun
 from engine.cell.namespaces import Namespace
@@ -34,10 +36,10 @@ def check(request: StartRequest, namespace: Namespace, now_ns: int) -> None:
     checks.size("user_metadata", request.user_metadata)
     checks.memo(request.memo)
     if problem := priority.problem(request.priority):
-        raise InvalidArgument(f"priority: {problem}")
+        raise InvalidArgument(f"priority: {problem}", "priority")
     checks.size("retry_policy", request.retry_policy)
     if problem := retry.problem(request.retry_policy):
-        raise InvalidArgument(f"retry_policy: {problem}")
+        raise InvalidArgument(f"retry_policy: {problem}", "retry_policy")
     if request.cron_schedule:
         _check_cron(request, now_ns)
     checks.none_of(
@@ -45,10 +47,18 @@ def check(request: StartRequest, namespace: Namespace, now_ns: int) -> None:
             ("completion_callbacks", bool(getattr(request, "completion_callbacks", ()))),
             ("versioning_override", request.HasField("versioning_override")),
             ("time_skipping_config", request.HasField("time_skipping_config")),
+            ("on_conflict_options", _attaches(request)),
         )
     )
     fields = request.search_attributes.indexed_fields
     search_attributes.check(fields, namespace.settings.search_attributes, namespace.name)
+
+
+def _attaches(request: StartRequest) -> bool:
+    """Whether a start that finds the run it wants is to leave something with it."""
+    if isinstance(request, StartWorkflowExecutionRequest):
+        return bool(request.on_conflict_options.ListFields())
+    return False
 
 
 def check_may_start(call: Call) -> None:
@@ -61,11 +71,12 @@ def check_may_start(call: Call) -> None:
 
 def _check_cron(request: StartRequest, now_ns: int) -> None:
     if problem := cron.problem(request.cron_schedule, now_ns):
-        raise InvalidArgument(f"cron_schedule {problem}")
+        raise InvalidArgument(f"cron_schedule {problem}", "cron_schedule")
     if duration_ns(request.workflow_start_delay):
         raise InvalidArgument(
             "workflow_start_delay cannot be combined with cron_schedule, which says when the"
-            " first run begins; leave one out"
+            " first run begins; leave one out",
+            "workflow_start_delay",
         )
 
 

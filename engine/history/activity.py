@@ -6,6 +6,8 @@ and says which attempt it was.
 
 from __future__ import annotations
 
+from typing import Literal
+
 from google.protobuf.message import Message
 from msgspec.structs import replace
 from temporalio.api.common.v1 import Payloads, RetryPolicy
@@ -21,7 +23,7 @@ from temporalio.api.history.v1 import (
 
 from engine.history import closing, retry, workflow_task
 from engine.history.state import Activity, Attempt, RunState
-from engine.history.transition import OfferActivityTask, Transition
+from engine.history.transition import AttemptEnd, OfferActivityTask, Transition
 from engine.metering.facts import FactKind
 
 SCHEDULE_TO_START = TimeoutType.TIMEOUT_TYPE_SCHEDULE_TO_START
@@ -57,6 +59,7 @@ def start(t: Transition, activity: Activity, identity: str, request_id: str) -> 
 
 
 def complete(t: Transition, activity: Activity, result: Payloads | None, identity: str) -> None:
+    note_end(t, activity, "success")
     started_event_id = _write_started(t, activity)
     completed = ActivityTaskCompletedEventAttributes(
         scheduled_event_id=activity.scheduled_event_id,
@@ -70,6 +73,7 @@ def complete(t: Transition, activity: Activity, result: Payloads | None, identit
 
 def cancel(t: Transition, activity: Activity, details: Payloads | None, identity: str) -> None:
     """The worker reports that it stopped because of the cancel request."""
+    note_end(t, activity, "cancel")
     started_event_id = _write_started(t, activity)
     canceled = ActivityTaskCanceledEventAttributes(
         scheduled_event_id=activity.scheduled_event_id,
@@ -86,8 +90,10 @@ def fail(t: Transition, activity: Activity, failure: Failure, identity: str) -> 
     """The attempt failed: the next one is scheduled, or the activity closes."""
     state = retry.decide(activity, failure, t.now_ns)
     if state == RetryState.RETRY_STATE_IN_PROGRESS:
+        note_end(t, activity, "fail", closes=False)
         _schedule_retry(t, activity, failure)
         return
+    note_end(t, activity, "fail")
     started_event_id = _write_started(t, activity)
     _close(
         t,
@@ -106,12 +112,14 @@ def time_out(t: Transition, activity: Activity, kind: TimeoutType.ValueType) -> 
     failure = _timeout_failure(activity, kind, f"activity {TIMEOUT_NAMES[kind]} timeout")
     state = retry.decide(activity, failure, t.now_ns)
     if state == RetryState.RETRY_STATE_IN_PROGRESS:
+        note_end(t, activity, "timeout", timeout_type=TIMEOUT_NAMES[kind], closes=False)
         _schedule_retry(t, activity, failure)
         return
     of_attempt = kind in retry.TIMEOUTS_OF_AN_ATTEMPT
     if state == RetryState.RETRY_STATE_TIMEOUT and of_attempt:
         kind = SCHEDULE_TO_CLOSE
         failure = _timeout_failure(activity, kind, OUT_OF_TIME)
+    note_end(t, activity, "timeout", timeout_type=TIMEOUT_NAMES[kind])
     started_event_id = _write_started(t, activity)
     _close(
         t,
@@ -132,6 +140,29 @@ def heartbeat(t: Transition, activity: Activity, details: Payloads | None) -> No
         heartbeat_details=b"" if details is None else details.SerializeToString(),
     )
     t.state.put_attempt(activity, attempt)
+
+
+def note_end(
+    t: Transition,
+    activity: Activity,
+    outcome: Literal["success", "fail", "timeout", "cancel"],
+    *,
+    timeout_type: str = "",
+    closes: bool = True,
+) -> None:
+    """The current attempt is over, and the activity with it if that `closes` it."""
+    started_at_ns = activity.attempt.started_at_ns
+    t.attempt_ends.append(
+        AttemptEnd(
+            outcome,
+            timeout_type,
+            t.state.run.workflow_type,
+            activity.activity_type,
+            activity.task_queue,
+            t.now_ns - started_at_ns if started_at_ns else None,
+            t.now_ns - activity.scheduled_at_ns if closes else None,
+        )
+    )
 
 
 def arm(state: RunState, activity: Activity) -> None:

@@ -7,7 +7,7 @@ follows from history. A transition is committed whole or undone whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from google.protobuf.message import Message
 from temporalio.api.history.v1 import ActivityTaskScheduledEventAttributes, HistoryEvent
@@ -44,10 +44,35 @@ class StartRun(NamedTuple):
 Effect = OfferWorkflowTask | OfferActivityTask | StartRun
 
 
+class AttemptEnd(NamedTuple):
+    """An attempt of an activity is over. Nothing follows from it: it is for who counts.
+
+    `attempt_ns` is how long a worker had it, None where none did; `activity_ns` how long it is
+    since the activity was scheduled, None while that goes on.
+    """
+
+    outcome: Literal["success", "fail", "timeout", "cancel"]
+    timeout_type: str
+    workflow_type: str
+    activity_type: str
+    task_queue: str
+    attempt_ns: int | None
+    activity_ns: int | None
+
+
 class Transition:
     """A change under way. `now_ns` is its time; event times of a run never go back."""
 
-    __slots__ = ("_deferred", "batch", "effects", "facts", "next_run_id", "now_ns", "state")
+    __slots__ = (
+        "_deferred",
+        "attempt_ends",
+        "batch",
+        "effects",
+        "facts",
+        "next_run_id",
+        "now_ns",
+        "state",
+    )
 
     def __init__(self, state: RunState, now_ns: int, next_run_id: Callable[[], str]) -> None:
         self.state = state
@@ -56,6 +81,7 @@ class Transition:
         self.batch: list[bytes] = []
         self.effects: list[Effect] = []
         self.facts: list[Fact] = []
+        self.attempt_ends: list[AttemptEnd] = []
         self._deferred: list[Message] = []
 
     def append(

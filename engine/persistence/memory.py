@@ -20,6 +20,7 @@ from engine.persistence.protocols import (
     ShardLease,
     ShardWrite,
     StoredRun,
+    Wakeup,
 )
 from engine.visibility.predicate import matches
 from engine.visibility.query import VisibilityQuery, VisibilityRow
@@ -130,14 +131,17 @@ class MemoryStore:
             key for key, run in self._runs.items() if run.shard_id == shard_id and run.active
         )
 
-    async def wakeups(self, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-        return sorted(
+    async def wakeups(
+        self, shard_id: int, after: Wakeup, until_ns: int, limit: int
+    ) -> list[Wakeup]:
+        due = sorted(
             (run.wakeup_at_ns, key)
             for key, run in self._runs.items()
             if run.shard_id == shard_id
             and run.wakeup_at_ns is not None
             and run.wakeup_at_ns <= until_ns
         )
+        return [wakeup for wakeup in due if wakeup > after][:limit]
 
     async def workflow_ids(self, shard_id: int) -> list[tuple[str, str]]:
         return sorted({key[:2] for key, run in self._runs.items() if run.shard_id == shard_id})

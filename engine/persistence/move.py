@@ -10,7 +10,6 @@ import apsw
 
 from engine.errors import DataLoss, StoreDamaged, StoreDiffers
 from engine.persistence.compare import Comparison
-from engine.persistence.postgres import PostgresStore
 from engine.persistence.postgres.connection import MIGRATE_SECONDS_MAX
 from engine.persistence.postgres.copy_in import CopyIn, Place
 from engine.persistence.sqlite import SqliteStore, copy_out, leases
@@ -89,7 +88,7 @@ async def _copy(part: Part, source: apsw.Connection, target: CopyIn, report: Rep
         report(f"{part.table} rows copied", done, total)
 
 
-async def verify_cell(path: Path, url: str, target: CopyIn, report: Report) -> str:
+async def verify_cell(path: Path, target: CopyIn, report: Report) -> str:
     """The hash of all histories, equal on both sides. Raises StoreDiffers."""
     with copy_out.store_file(path) as source:
         counts = copy_out.row_counts(source)
@@ -97,11 +96,10 @@ async def verify_cell(path: Path, url: str, target: CopyIn, report: Report) -> s
         for table, count in counts.items():
             if copied[table] != count:
                 raise StoreDiffers(f"table {table}: {copied[table]} rows instead of {count}")
-        there = PostgresStore(url, read_seconds_max=MIGRATE_SECONDS_MAX)
+        there = target.store(MIGRATE_SECONDS_MAX)
         here = SqliteStore(path, read_seconds_max=MIGRATE_SECONDS_MAX)
         comparison = Comparison(here, there)
         try:
-            there.attach()
             await here.open(counts["shard"])
             done = 0
             for keys in copy_out.run_keys(source):

@@ -32,6 +32,13 @@ class ItemKind(IntEnum):
     STARTED = 5
 
 
+Wakeup = tuple[int, RunKey]
+"""When a run is to be looked at. Wake-ups have this order, also where they are of one time."""
+
+FIRST_WAKEUP: Wakeup = (0, RunKey("", "", ""))
+"""All are behind it."""
+
+
 class HistoryBatch(NamedTuple):
     """Events written together: `blob` is a serialized `History` of ids first … last."""
 
@@ -157,8 +164,10 @@ class Store(Protocol):
     async def active_runs(self, shard_id: int) -> list[RunKey]:
         """The runs of the shard last written with `active`."""
 
-    async def wakeups(self, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-        """Wake-ups of the shard due at or before `until_ns`, ascending."""
+    async def wakeups(
+        self, shard_id: int, after: Wakeup, until_ns: int, limit: int
+    ) -> list[Wakeup]:
+        """Wake-ups of the shard behind `after`, due at or before `until_ns`, ascending."""
 
     async def workflow_ids(self, shard_id: int) -> list[tuple[str, str]]:
         """Every (namespace id, workflow id) the shard holds, for its id filter."""
@@ -173,7 +182,7 @@ class Store(Protocol):
         """Fact rows behind `after_position`, ascending."""
 
     async def delete_facts(self, up_to_position: int) -> None:
-        """Forget fact rows that every reader has."""
+        """Forget fact rows that every reader has, a bounded number at a time."""
 
     async def read_summaries(
         self, namespace_id: str, after_run_id: str, limit: int

@@ -58,7 +58,7 @@ class Token(NamedTuple):
 
 
 def refused(problem: str, position: int) -> InvalidArgument:
-    return InvalidArgument(f"invalid query: {problem} (at character {position})")
+    return InvalidArgument(f"invalid query: {problem} (at character {position})", "query")
 
 
 def tokens(text: str) -> list[Token]:

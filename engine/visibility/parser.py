@@ -60,7 +60,8 @@ def parse(query: str, custom: Mapping[str, str]) -> Search:
     """
     if len(query) > QUERY_CHARACTERS_MAX:
         raise InvalidArgument(
-            f"invalid query: it has {len(query)} characters, at most {QUERY_CHARACTERS_MAX}"
+            f"invalid query: it has {len(query)} characters, at most {QUERY_CHARACTERS_MAX}",
+            "query",
         )
     return _Parser(tokens(query), custom).search()
 

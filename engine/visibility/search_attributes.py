@@ -40,6 +40,7 @@ NANOSECONDS = 1_000_000_000
 INTEGER_END = 2**63
 """Integers lie strictly between this and its negative."""
 
+FIELD = "search_attributes"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC_3339 = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -72,7 +73,8 @@ def read_value(name: str, type_name: str, payload: Payload) -> Value | list[str]
         value = _json.decode(payload.data) if payload.data else None
     except msgspec.DecodeError:
         raise InvalidArgument(
-            f"search_attributes[{name!r}] is not JSON; search attributes are never encrypted"
+            f"search_attributes[{name!r}] is not JSON; search attributes are never encrypted",
+            FIELD,
         ) from None
     if value is None:
         return None
@@ -81,7 +83,9 @@ def read_value(name: str, type_name: str, payload: Payload) -> Value | list[str]
     try:
         return _READERS[type_name](value)
     except (TypeError, ValueError):
-        raise InvalidArgument(f"search_attributes[{name!r}] must be of type {type_name}") from None
+        raise InvalidArgument(
+            f"search_attributes[{name!r}] must be of type {type_name}", FIELD
+        ) from None
 
 
 def check(fields: Mapping[str, Payload], types: Mapping[str, str], namespace: str) -> None:
@@ -90,25 +94,30 @@ def check(fields: Mapping[str, Payload], types: Mapping[str, str], namespace: st
     Raises InvalidArgument naming the attribute and the limit.
     """
     if len(fields) > SEARCH_ATTRIBUTE_COUNT_MAX:
-        raise InvalidArgument(f"search_attributes has more than {SEARCH_ATTRIBUTE_COUNT_MAX} keys")
+        raise InvalidArgument(
+            f"search_attributes has more than {SEARCH_ATTRIBUTE_COUNT_MAX} keys", FIELD
+        )
     total = 0
     for name in fields:
         type_name = types.get(name) or PREDEFINED.get(name)
         if type_name is None:
             raise InvalidArgument(
-                f"Namespace {namespace} has no mapping defined for search attribute {name}"
+                f"Namespace {namespace} has no mapping defined for search attribute {name}",
+                FIELD,
             )
         payload = fields[name]
         if len(payload.data) > SEARCH_ATTRIBUTE_BYTES_MAX:
             raise InvalidArgument(
-                f"search_attributes[{name!r}] has more than {SEARCH_ATTRIBUTE_BYTES_MAX} bytes"
+                f"search_attributes[{name!r}] has more than {SEARCH_ATTRIBUTE_BYTES_MAX} bytes",
+                FIELD,
             )
         total += len(payload.data)
         read_value(name, type_name, payload)
         payload.metadata["type"] = type_name.encode()
     if total > SEARCH_ATTRIBUTES_BYTES_MAX:
         raise InvalidArgument(
-            f"search_attributes has more than {SEARCH_ATTRIBUTES_BYTES_MAX} bytes in all"
+            f"search_attributes has more than {SEARCH_ATTRIBUTES_BYTES_MAX} bytes in all",
+            FIELD,
         )
 
 

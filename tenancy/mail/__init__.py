@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenancy.mail.delivery import MailTransport, NotSent, Postman
+from tenancy.mail.delivery import MailTransport, Postman
 from tenancy.mail.folder import MailFolder
 from tenancy.mail.outbox import Letter, Outbox
 from tenancy.mail.smtp import SmtpServer, smtp_server
@@ -11,7 +11,6 @@ __all__ = [
     "Letter",
     "MailFolder",
     "MailTransport",
-    "NotSent",
     "Outbox",
     "Postman",
     "SmtpServer",

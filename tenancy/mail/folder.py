@@ -7,7 +7,7 @@ import os
 from email.message import EmailMessage
 from pathlib import Path
 
-from tenancy.mail.delivery import NotSent
+from tenancy.deliveries import NotDelivered
 
 
 class MailFolder:
@@ -20,7 +20,7 @@ class MailFolder:
         try:
             await asyncio.to_thread(self._write, message)
         except OSError as error:
-            raise NotSent(str(error), is_unreachable=True) from error
+            raise NotDelivered(str(error), is_unreachable=True) from error
 
     def _write(self, message: EmailMessage) -> None:
         """Under a name of its own, so that a letter that is written twice is one file."""

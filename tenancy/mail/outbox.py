@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, mapped_column
 
 from tenancy.database import POSTED, Model, Text, stored_enum
+from tenancy.deliveries import Delivery
 from tenancy.randomness import Now, TokenBytes, new_uuid
 from tenancy.sealing import Sealer
 
@@ -40,26 +40,17 @@ class LetterState(StrEnum):
     FAILED = "failed"
 
 
-class PostedLetter(Model):
+class PostedLetter(Delivery, Model):
     """`sealed` is subject and text, which may hold a link that opens something; it is there while
-    the letter waits, as is `due_at`.
+    the letter waits.
     """
 
     __tablename__ = "letter"
-    id: Mapped[str] = mapped_column(Text(36), primary_key=True)
     account_id: Mapped[str | None] = mapped_column(sa.ForeignKey("account.id"), index=True)
     kind: Mapped[str] = mapped_column(Text(KIND_CHARACTERS_MAX))
     recipient: Mapped[str] = mapped_column(Text(RECIPIENT_CHARACTERS_MAX))
     sealed: Mapped[bytes | None] = mapped_column(sa.LargeBinary)
     state: Mapped[LetterState] = mapped_column(stored_enum(LetterState))
-    attempts: Mapped[int]
-    created_at: Mapped[datetime]
-    due_at: Mapped[datetime | None] = mapped_column(index=True)
-    ended_at: Mapped[datetime | None] = mapped_column(index=True)
-
-    def end(self, state: LetterState, at: datetime) -> None:
-        self.state, self.ended_at = state, at
-        self.sealed, self.due_at = None, None
 
 
 class Outbox:

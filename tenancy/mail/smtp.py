@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from tenancy.deliveries import NotDelivered
 from tenancy.errors import InvalidField
-from tenancy.mail.delivery import NotSent
 
 SMTP = "smtp"
 SMTP_TLS = "smtps"
@@ -45,12 +45,12 @@ class SmtpServer:
             )
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
-            raise NotSent(str(error), is_final=min(codes) >= PERMANENT) from error
+            raise NotDelivered(str(error), is_final=min(codes) >= PERMANENT) from error
         except aiosmtplib.SMTPDataError as error:
-            raise NotSent(str(error), is_final=error.code >= PERMANENT) from error
+            raise NotDelivered(str(error), is_final=error.code >= PERMANENT) from error
         except (aiosmtplib.SMTPException, OSError) as error:
             # Also a refused password: it concerns every letter, and an operator can mend it.
-            raise NotSent(str(error), is_unreachable=True) from error
+            raise NotDelivered(str(error), is_unreachable=True) from error
 
     @property
     def _starts_tls(self) -> bool | None:

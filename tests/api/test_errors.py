@@ -12,6 +12,7 @@ from api.errors import HTTP_STATUS, RULES, Code, status_of
 from api.transports import errors as transport
 from billing.errors import BillingError, UnknownFact
 from engine import errors as engine
+from engine.cell import remote
 from tenancy import errors as tenancy
 
 TREES = (engine.EngineError, tenancy.TenancyError, transport.TransportError, BillingError)
@@ -42,6 +43,8 @@ TOLD = [
         6,
         "WorkflowExecutionAlreadyStartedFailure",
     ),
+    (engine.InvalidArgument("page_size must be 0 to 5", "page_size"), 400, 3, "BadRequest"),
+    (engine.InvalidArgument("the request is no X message"), 400, 3, None),
     (engine.WorkflowNotReady(), 400, 9, "WorkflowNotReadyFailure"),
     (engine.QueryFailed("no", b"\xff"), 400, 3, "QueryFailedFailure"),
     (engine.ResourceExhausted(), 429, 8, "ResourceExhaustedFailure"),
@@ -72,6 +75,15 @@ def test_an_error_is_told_by_status_code_and_detail(
     assert (answer.http_status, told["code"]) == (http_status, code)
     assert types == ([] if detail is None else [detail])
     assert told["message"] == str(error)
+
+
+def test_what_a_cell_behind_a_wire_refuses_names_its_field_too() -> None:
+    told = remote.encode_refusal(engine.InvalidArgument("input is too large", "input"))
+    with pytest.raises(engine.InvalidArgument) as refused:
+        remote.answer_of(told)
+    (detail,) = json.loads(status_of(refused.value).json())["details"]
+    (violation,) = detail["fieldViolations"]
+    assert violation == {"field": "input", "description": "input is too large"}
 
 
 def test_details_carry_the_ids_that_clients_act_on() -> None:

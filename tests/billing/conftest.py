@@ -10,6 +10,8 @@ from random import Random
 import pytest
 
 from billing.facts import FactRow
+from billing.prices import Plan
+from billing.tables import AccountPlan
 from engine.metering.facts import Fact, fold
 from tenancy import Database, Passwords
 from tests.billing.payments import Payments, open_payments
@@ -53,6 +55,12 @@ async def database(control_url: str) -> AsyncIterator[Database]:
     database = Database(control_url)
     yield database
     await database.aclose()
+
+
+async def put_plan(database: Database, account_id: str, plan: Plan, from_hour: int) -> None:
+    """As if it had been chosen in the month before."""
+    async with database.transaction() as session:
+        session.add(AccountPlan(account_id=account_id, from_hour=from_hour, plan=plan))
 
 
 async def account_of(namespace_id: str) -> str | None:

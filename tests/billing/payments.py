@@ -29,6 +29,21 @@ MONTH = "2026-03"
 CELL = "cell-a"
 
 
+class Wire(httpx.AsyncBaseTransport):
+    """Stripe, whose calls are counted and which is away while `is_away`."""
+
+    def __init__(self, wire: httpx.AsyncBaseTransport) -> None:
+        self._wire = wire
+        self.calls = 0
+        self.is_away = False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.is_away:
+            raise httpx.ConnectError("nobody is there")
+        self.calls += 1
+        return await self._wire.handle_async_request(request)
+
+
 @dataclass
 class Payments:
     """One process of the control plane; `stand_in` outlives it."""

@@ -18,7 +18,9 @@ from billing.budgets.budgets import (
     THRESHOLDS_MAX,
 )
 from billing.budgets.tables import BUDGET_NAME_CHARACTERS_MAX
+from billing.prices import Plan
 from billing.queries import month_to_date
+from billing.times import hour_of, hour_start
 from tenancy import (
     AccountRole,
     AlreadyExists,
@@ -33,6 +35,7 @@ from tenancy import (
 )
 from tenancy.errors import AddressRefused
 from tests.billing.budget_world import HOOK, World, open_world
+from tests.billing.conftest import put_plan
 
 
 @pytest.fixture
@@ -183,6 +186,26 @@ async def test_what_is_spent_is_what_the_usage_page_shows(world: World) -> None:
     (shown,) = (share.cost for share in month.by_namespace if share.key == orders.id)
     assert (await world.view(owner, of_all)).standing.spent == month.total
     assert (await world.view(owner, of_orders)).standing.spent == shown
+
+
+async def test_a_budget_is_spent_by_the_plan_of_the_month(world: World) -> None:
+    owner = await world.cloud.owner()
+    orders = await world.cloud.namespace(owner)
+    of_all, _ = await world.create(owner, "600.00")
+    of_orders, _ = await world.create(owner, "100.00", orders)
+    april = hour_of(datetime(2026, 4, 1, tzinfo=UTC))
+    await put_plan(world.cloud.database, owner.account_id, Plan.BUSINESS, april)
+    await world.spend(orders, "150.00")
+    await world.keeper.look()
+    assert (await world.view(owner, of_all)).standing.spent == Decimal("165.00")
+    assert await world.told(owner, of_all) == []
+    world.cloud.clock.at = hour_start(april)
+    # Of these three million Actions half a million are paid for, and the fee is $500.
+    await world.spend(orders, "150.00")
+    await world.keeper.look()
+    assert (await world.view(owner, of_all)).standing.spent == Decimal("525.00")
+    assert (await world.view(owner, of_orders)).standing.spent == Decimal("25.00")
+    assert await world.told(owner, of_all) == [50, 80]
 
 
 async def test_whose_starts_are_stopped_is_told_whichever_thresholds_there_are(

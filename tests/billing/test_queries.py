@@ -32,7 +32,7 @@ from billing.times import hour_of, month_of
 from billing.usage import Collector
 from engine.metering.facts import Fact, FactKind
 from tenancy import Database
-from tests.billing.conftest import Cell, account_of
+from tests.billing.conftest import Cell, account_of, put_plan
 
 NOW = datetime(2026, 3, 10, 12, 30, tzinfo=UTC)
 NOW_HOUR = hour_of(NOW)
@@ -81,8 +81,9 @@ async def test_a_row_and_a_column_of_the_month_are_the_sums_of_their_cells(
         timer(NOW_HOUR, MILLION),
     ]
     await collect(database, cell, facts)
+    await put_plan(database, "acme", Plan.BUSINESS, 0)
     async with database.reading() as session:
-        month = await month_to_date(session, "acme", NOW, Plan.BUSINESS)
+        month = await month_to_date(session, "acme", NOW)
     assert [(each.namespace_id, each.action, each.actions) for each in month.cells] == [
         ("acme-1", "start_timer", 5),
         ("acme-1", "start_workflow", 6 * MILLION + 1),
@@ -124,8 +125,9 @@ async def test_the_lines_are_those_of_the_invoice_and_add_up_to_the_total(
     actions = 9 * MILLION
     await collect(database, cell, [started(NOW_HOUR, actions)])
     prices = price_list(Plan.BUSINESS, NOW.date())
+    await put_plan(database, "acme", Plan.BUSINESS, 0)
     async with database.reading() as session:
-        month = await month_to_date(session, "acme", NOW, Plan.BUSINESS)
+        month = await month_to_date(session, "acme", NOW)
     assert month.lines == rate(actions, prices)
     assert month.total == cost_of(actions, prices) + prices.fee_minimum
 
@@ -173,9 +175,10 @@ async def test_the_costs_of_a_series_over_whole_months_are_what_the_months_cost(
         [started(MONTH_HOUR - 1, first), started(MONTH_HOUR, second), timer(NOW_HOUR, MILLION)],
     )
     prices = price_list(Plan.BUSINESS, NOW.date())
+    await put_plan(database, "acme", Plan.BUSINESS, 0)
     async with database.reading() as session:
         series = await usage_series(
-            session, "acme", MONTH_HOUR - 1, NOW_HOUR + 1, GroupBy.NAMESPACE, plan=Plan.BUSINESS
+            session, "acme", MONTH_HOUR - 1, NOW_HOUR + 1, GroupBy.NAMESPACE
         )
     assert series[0].cost == cost_of(first, prices)
     assert series[1].cost + series[2].cost == cost_of(second + MILLION, prices)
@@ -193,9 +196,7 @@ async def test_a_series_tells_the_largest_keys_apart_and_all_others_as_one(
     small = Fact("acme-1", FactKind.WORKFLOW_STARTED, "LargeBefore", "orders", MONTH_HOUR, 10**6)
     await collect(database, cell, [*facts, small])
     async with database.reading() as session:
-        series = await usage_series(
-            session, "acme", NOW_HOUR, NOW_HOUR + 1, GroupBy.WORKFLOW_TYPE, plan=Plan.BUSINESS
-        )
+        series = await usage_series(session, "acme", NOW_HOUR, NOW_HOUR + 1, GroupBy.WORKFLOW_TYPE)
     told = {point.key: point.actions for point in series}
     others = max(0, types - SERIES_KEYS_MAX)
     assert told.pop(None, 0) == sum(range(1, others + 1))
@@ -212,9 +213,10 @@ async def test_the_costs_of_a_series_add_up_though_keys_are_told_as_one(
     ]
     await collect(database, cell, facts)
     prices = price_list(Plan.BUSINESS, NOW.date())
+    await put_plan(database, "acme", Plan.BUSINESS, 0)
     async with database.reading() as session:
         series = await usage_series(
-            session, "acme", MONTH_HOUR, NOW_HOUR + 1, GroupBy.WORKFLOW_TYPE, plan=Plan.BUSINESS
+            session, "acme", MONTH_HOUR, NOW_HOUR + 1, GroupBy.WORKFLOW_TYPE
         )
     actions = (SERIES_KEYS_MAX + 3) * (10**6 + 1)
     assert len(series) == SERIES_KEYS_MAX + 1
@@ -274,8 +276,9 @@ async def test_a_month_tells_the_largest_types_and_namespaces_and_all_others_as_
     ]
     timers = Fact(f"acme-{count}", FactKind.TIMER_STARTED, f"Type{count}", "q", MONTH_HOUR, 7)
     await collect(database, cell, [*facts, timers])
+    await put_plan(database, "acme", Plan.BUSINESS, 0)
     async with database.reading() as session:
-        month = await month_to_date(session, "acme", NOW, Plan.BUSINESS)
+        month = await month_to_date(session, "acme", NOW)
     total = cost_of(month.actions, price_list(Plan.BUSINESS, NOW.date()))
     for told in (month.by_namespace, month.by_workflow_type):
         assert len(told) == min(count, SHARES_MAX) + max(more, 0)

@@ -93,8 +93,8 @@ def _row(key: UsageKey, count: int) -> dict[str, Any]:
     return {
         "hour": key.hour,
         "action": key.action,
-        "workflowType": key.workflow_type,
-        "taskQueue": key.task_queue,
+        "workflow_type": key.workflow_type,
+        "task_queue": key.task_queue,
         "count": count,
     }
 

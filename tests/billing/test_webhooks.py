@@ -16,14 +16,9 @@ import sqlalchemy as sa
 from billing.budgets import Budget
 from billing.budgets.budgets import TEST_AGAIN_SECONDS
 from billing.budgets.tables import DeliveryState, WebhookDelivery
-from billing.budgets.webhooks import (
-    CLAIM_SECONDS,
-    DELIVERY_KEPT_DAYS,
-    SECRET_PREFIX,
-    signed_headers,
-)
+from billing.budgets.webhooks import CLAIM_SECONDS, SECRET_PREFIX, signed_headers
 from tenancy import InvalidField, Passwords, RateLimited, User
-from tenancy.mail.delivery import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX
+from tenancy.deliveries import ATTEMPTS_MAX, BACKOFF_SECONDS_MAX, KEPT_DAYS
 from tests.billing.budget_world import HOOK, World, open_world
 
 
@@ -129,7 +124,7 @@ async def test_a_crash_while_it_is_sent_sends_it_again_with_the_same_id(
 ) -> None:
     await reached(world)
     with monkeypatch.context() as patched:
-        patched.setattr(world.webhooks, "_call", _crash)
+        patched.setattr(world.webhooks, "call", _crash)
         with pytest.raises(ZeroDivisionError):
             await world.webhooks.deliver()
     assert await world.webhooks.deliver() == 0
@@ -214,7 +209,7 @@ async def test_a_budget_without_webhook_has_none_to_test(world: World) -> None:
 async def test_what_ended_long_ago_is_forgotten(world: World) -> None:
     await reached(world)
     await world.webhooks.deliver()
-    world.cloud.clock.move(days=DELIVERY_KEPT_DAYS, seconds=1)
+    world.cloud.clock.move(days=KEPT_DAYS, seconds=1)
     bob = await world.cloud.owner("bob@example.com")
     ref = await world.cloud.namespace(bob)
     await world.create(bob, "1.00", ref, thresholds=(80,), webhook_url=HOOK)

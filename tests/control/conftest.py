@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.installation import installation
 from api.mail_settings import MailSettings
 from engine.persistence.memory import MemoryStore
@@ -30,9 +30,7 @@ async def site(
             open_cloud(
                 held,
                 MemoryStore(),
-                console_address=ADDRESS,
-                database_url=url,
-                mail=MailSettings(mailbox.url),
+                CloudSettings(ADDRESS, url, mail=MailSettings(mailbox.url)),
             ) as cloud,
         ):
             yield Site(cloud, mailbox)

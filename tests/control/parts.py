@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from api.cells import open_cell
-from api.composition import Cloud, open_control_plane
+from api.composition import Cloud, CloudSettings, open_control_plane
 from api.frontend import Frontend, open_frontend
 from api.installation import Installation, installation
 from api.office import ControlOffice
@@ -91,7 +91,7 @@ class Parts:
         lines = Lines(self.held, CONTROL_PLANE)
         cells = await stack.enter_async_context(open_cell_clients(lines, self.places, None))
         opened = open_control_plane(
-            self.held, cells, places=self.places, console_address=ADDRESS, is_listening=False
+            self.held, cells, CloudSettings(ADDRESS), places=self.places, is_listening=False
         )
         self.control = await stack.enter_async_context(opened)
         office = ControlOffice(

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.installation import installation
 from api.metrics import points
 from api.metrics.families import FAMILIES, FIELD, LABELS_OF_ALL
@@ -50,7 +50,7 @@ def minutes(clock: Minutes) -> Minutes:
 @pytest.fixture(scope="module")
 async def site(clock: Minutes, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     with installation(tmp_path_factory.mktemp("cloud")) as held:
-        async with open_cloud(held, MemoryStore(), console_address=ADDRESS) as cloud:
+        async with open_cloud(held, MemoryStore(), CloudSettings(ADDRESS)) as cloud:
             yield Site(cloud)
 
 
@@ -73,6 +73,25 @@ class Shop:
             workflowId=id,
             workflowType={"name": type},
             taskQueue={"name": queue},
+        )
+
+    async def schedule(self, *activities: str) -> None:
+        """One of each type, by the next workflow task."""
+        commands = [
+            {
+                "commandType": "COMMAND_TYPE_SCHEDULE_ACTIVITY_TASK",
+                "scheduleActivityTaskCommandAttributes": {
+                    "activityId": type,
+                    "activityType": {"name": type},
+                    "taskQueue": {"name": "orders"},
+                    "startToCloseTimeout": "10s",
+                },
+            }
+            for type in activities
+        ]
+        task = await self.ask("PollWorkflowTaskQueue", taskQueue={"name": "orders"})
+        await self.ask(
+            "RespondWorkflowTaskCompleted", taskToken=task["taskToken"], commands=commands
         )
 
     async def complete_one(self, queue: str = "orders") -> None:
@@ -243,6 +262,29 @@ async def test_a_scrape_chooses_namespaces_and_metrics(site: Site, minutes: Minu
     assert chosen.names == {"service_request_count"}
     assert test.namespace not in chosen.response.text
     assert (await shop.scrape(namespaces="nothing-*")).series == {}
+
+
+async def test_the_type_of_an_activity_is_told_to_who_asks_for_it(
+    site: Site, minutes: Minutes
+) -> None:
+    shop = await shop_of(site)
+    await shop.start("order-1")
+    await shop.schedule("Charge", "Pack")
+    for _ in range(2):
+        task = await shop.ask("PollActivityTaskQueue", taskQueue={"name": "orders"})
+        await shop.ask("RespondActivityTaskCompleted", taskToken=task["taskToken"])
+    minutes.now += 1
+    order = {"temporal_task_queue": "orders", "temporal_workflow_type": "Order"}
+    told = await shop.scrape(labels="temporal_worker_build_id")
+    assert told.get("activity_success_count", **order) == per_second(2)
+    for latency in ("activity_start_to_close_latency", "activity_schedule_to_close_latency"):
+        assert (told.get(f"{latency}_p50") or 0) > 0
+    told = await shop.scrape(labels="temporal_activity_type")
+    for type in ("Charge", "Pack"):
+        labels = {"temporal_activity_type": type}
+        assert told.get("activity_success_count", **order, **labels) == per_second(1)
+        assert (told.get("activity_start_to_close_latency_p99", **labels) or 0) > 0
+    assert told.get("activity_success_count", **order) is None
 
 
 async def test_the_largest_series_are_told_and_the_rest_is_added_up(

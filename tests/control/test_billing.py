@@ -10,11 +10,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from billing.tables import Usage
-from billing.times import month_named
+from billing.times import hour_of, hour_start, month_named, month_of
 from tests.control.visitor import Site, Visitor
 
 LAST_MONTH = f"{datetime.now(UTC).replace(day=1) - timedelta(days=1):%Y-%m}"
 GOOD, DECLINED_LATER = "4242 4242 4242 4242", "4000 0000 0000 0341"
+
+
+def month_after(at: datetime) -> datetime:
+    return hour_start(month_of(hour_of(at)).to_hour)
 
 
 async def enter_card(owner: Visitor, number: str, page: str = "checkout") -> str:
@@ -78,6 +82,23 @@ async def test_an_invoice_is_a_file_for_programs_and_one_for_people(site: Site) 
     assert paper.content.startswith(b"%PDF-")
 
 
+async def test_a_plan_is_chosen_for_the_next_month_and_taken_back(site: Site) -> None:
+    owner, rival = await site.owner(), await site.owner()
+    told = await owner.get("/api/v1/billing")
+    assert (told["plan"], told["next_plan"]) == ("developer", None)
+    fees = {each["plan"]: each["fee_minimum"] for each in told["plans"]}
+    assert fees == {"developer": "0", "business": "500"}
+    for plan, then in (("business", "business"), ("developer", None)):
+        answer = await owner.call("PUT", "/api/v1/billing/plan", {"plan": plan})
+        assert answer.json() == await owner.get("/api/v1/billing")
+        assert answer.json() == told | {"next_plan": then}
+    assert told["next_month_at"] == f"{month_after(datetime.now(UTC)):%Y-%m-%dT%H:%M:%SZ}"
+    refused = await owner.call("PUT", "/api/v1/billing/plan", {"plan": "free"})
+    assert refused.status_code == 400
+    assert "plan" in refused.json()["message"]
+    assert (await rival.get("/api/v1/billing"))["next_plan"] is None
+
+
 async def test_a_declined_card_is_told_of_and_not_kept(site: Site) -> None:
     owner = await site.owner()
     assert "Your card was declined." in await enter_card(owner, "4000 0000 0000 0002")
@@ -105,7 +126,10 @@ async def test_invoices_come_in_pages(site: Site, monkeypatch: pytest.MonkeyPatc
     page = await owner.get("/api/v1/invoices")
     assert [each["month"] for each in page["invoices"]] == ["2026-03", "2026-02"]
     assert [each["state"] for each in page["invoices"]] == ["finalized", "finalized"]
-    page = await owner.get("/api/v1/invoices", next_page_token=page["next_page_token"])
+    token = page["next_page_token"]
+    rival = await (await site.owner()).call("GET", "/api/v1/invoices", next_page_token=token)
+    assert rival.status_code == 400
+    page = await owner.get("/api/v1/invoices", next_page_token=token)
     assert [each["month"] for each in page["invoices"]] == ["2026-01"]
     assert page["next_page_token"] == ""
 
@@ -129,6 +153,7 @@ async def test_who_may_not_see_the_bill_sees_none_of_it(site: Site) -> None:
         ("GET", "/api/v1/billing"),
         ("GET", "/api/v1/invoices"),
         ("GET", "/api/v1/invoices/x"),
+        ("PUT", "/api/v1/billing/plan"),
         ("POST", "/api/v1/billing/checkout"),
         ("POST", "/api/v1/billing/portal"),
     ):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.installation import installation
 from api.mail_settings import MailSettings
 from engine.persistence.memory import MemoryStore
@@ -32,15 +32,13 @@ async def quick_site(
         url = make()
     with pytest.MonkeyPatch.context() as patched, installation(tmp_path_factory.mktemp("c")) as it:
         patched.setattr("api.budgeting.LOOK_SECONDS", 0.05)
-        patched.setattr("api.composition.COLLECT_SECONDS", 0.05)
+        patched.setattr("api.composition.upkeep.COLLECT_SECONDS", 0.05)
         async with (
             open_mailbox() as mailbox,
             open_cloud(
                 it,
                 MemoryStore(),
-                console_address=ADDRESS,
-                database_url=url,
-                mail=MailSettings(mailbox.url),
+                CloudSettings(ADDRESS, url, mail=MailSettings(mailbox.url)),
             ) as cloud,
         ):
             yield Site(cloud, mailbox)

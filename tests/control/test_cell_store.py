@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from engine.persistence.postgres import PostgresStore
 from engine.persistence.sqlite import SqliteStore
 
 SERVER = "postgresql://ada:secret@db.example/cell"
+PARTS = 4
+ROUNDS = 50
 
 
 @pytest.fixture
@@ -55,3 +58,14 @@ def test_a_server_that_is_running_is_not_started_again(held: Installation) -> No
         with postgres_of(held, choice, running=SERVER) as postgres:
             assert postgres == SERVER
     assert not (held.data / "postgres").exists()
+
+
+def test_parts_that_start_at_once_have_the_same_store(tmp_path: Path) -> None:
+    def start(part: str) -> bool:
+        with installation(data, part) as held, postgres_of(held, None) as postgres:
+            return isinstance(cell_store(held, postgres), SqliteStore)
+
+    with ThreadPoolExecutor(PARTS) as threads:
+        for number in range(ROUNDS):
+            data = tmp_path / str(number)
+            assert all(threads.map(start, (f"part-{each}.lock" for each in range(PARTS))))

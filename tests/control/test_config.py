@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from api.config import PORT_DEFAULT, STORE_VARIABLE, read_config
-from api.mail_settings import SENDER_DEFAULT, SENDER_VARIABLE, SMTP_VARIABLE, as_arguments
+from api.mail_settings import SENDER_DEFAULT, SENDER_VARIABLE, SMTP_VARIABLE
 from api.part_settings import map_told
+from api.processes.watch import commands
 from api.telemetry.settings import OTLP_VARIABLE
 from tenancy import CellPlace
 from tenancy.placement import ONE_CELL
@@ -115,8 +117,24 @@ def test_letters_are_files_unless_a_server_is_named() -> None:
     assert mail.server is not None
     assert (mail.server.host, mail.sender) == ("two", "cloud@example.com")
     assert mail.console_url == "https://a.b"
-    again = read_config(as_arguments(mail), {}).mail
-    assert again == mail
+
+
+@pytest.mark.parametrize("is_by_environment", [True, False])
+def test_parts_are_told_the_same_and_no_argument_holds_a_password(is_by_environment: bool) -> None:
+    store, post = "postgresql://ada:secret@db/cell", "smtps://ada:secret@mail.example"
+    sender = ["--mail-from", "cloud@example.com", "--console-url", "https://a.b"]
+    if is_by_environment:
+        config = read_config(sender, {STORE_VARIABLE: store, SMTP_VARIABLE: post})
+    else:
+        config = read_config([*sender, "--store", store, "--smtp-url", post], {})
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        told = commands(config, (CellPlace("cell-1"),), [listener], store)
+    read = [read_config(each.words[3:], each.environment) for each in told]
+    assert [part.verb for part in read] == ["cell", "control-plane", "frontend"]
+    assert all("secret" not in word for each in told for word in each.words)
+    assert read[0].store == read[1].store == store
+    assert read[1].mail == config.mail
 
 
 @pytest.mark.parametrize(

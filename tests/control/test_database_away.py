@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api import composition, health
-from api.composition import open_cloud
+from api import health
+from api.composition import CloudSettings, open_cloud
 from api.health import Readiness
 from api.installation import installation
 from engine.persistence.memory import MemoryStore
@@ -64,11 +64,11 @@ async def test_it_serves_what_it_kept_until_the_database_is_back(
 ) -> None:
     store, url = MemoryStore(), database.url
     with installation(tmp_path) as held:
-        async with open_cloud(held, store, console_address=ADDRESS, database_url=url) as cloud:
+        async with open_cloud(held, store, CloudSettings(ADDRESS, url)) as cloud:
             owner = await Site(cloud).owner()
             name, key = await owner.namespace(), await owner.key()
         database.leave()
-        async with open_cloud(held, store, console_address=ADDRESS, database_url=url) as cloud:
+        async with open_cloud(held, store, CloudSettings(ADDRESS, url)) as cloud:
             program = Site(cloud).program(key)
             assert (await program.call("GET", "/readyz")).json()["control_plane"] == "ok"
             assert (await program.call("GET", f"/api/v1/namespaces/{name}")).status_code == 200
@@ -93,7 +93,7 @@ async def test_a_control_plane_is_ready_while_it_reads_its_database_and_a_door_w
         return str(tell()["database"])
 
     with installation(tmp_path) as held:
-        async with open_cloud(held, store, console_address=ADDRESS, database_url=url) as cloud:
+        async with open_cloud(held, store, CloudSettings(ADDRESS, url)) as cloud:
             tell = health.control_plane_readiness(cloud.control.snapshot)
             visitor = Site(cloud).stranger()
             assert await until(True, tell) == "ok"
@@ -108,14 +108,14 @@ async def test_a_control_plane_is_ready_while_it_reads_its_database_and_a_door_w
 async def test_it_makes_its_tables_when_the_database_is_there(
     database: Away, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(composition, "MIGRATE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr("api.composition.cloud.MIGRATE_AGAIN_SECONDS", 0.01)
     store, url = MemoryStore(), database.url
     with installation(tmp_path) as held:
         # So that there is a snapshot to start from.
-        async with open_cloud(held, store, console_address=ADDRESS):
+        async with open_cloud(held, store, CloudSettings(ADDRESS)):
             pass
         database.leave()
-        async with open_cloud(held, store, console_address=ADDRESS, database_url=url) as cloud:
+        async with open_cloud(held, store, CloudSettings(ADDRESS, url)) as cloud:
             database.come_back()
             async with await psycopg.AsyncConnection.connect(url, autocommit=True) as looking:
                 while await (await looking.execute(LAST_TABLE)).fetchone() == (None,):
@@ -128,6 +128,4 @@ async def test_without_a_database_and_anything_kept_of_it_it_does_not_start(
 ) -> None:
     url = f"postgresql:///perdure?host={tmp_path}"
     with installation(tmp_path) as held, pytest.raises(SnapshotRejected, match="missing"):
-        await open_cloud(
-            held, MemoryStore(), console_address=ADDRESS, database_url=url
-        ).__aenter__()
+        await open_cloud(held, MemoryStore(), CloudSettings(ADDRESS, url)).__aenter__()

@@ -40,13 +40,13 @@ def test_an_exception_stays_on_its_line(stream: io.StringIO) -> None:
 def test_a_person_reads_short_lines(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO) -> None:
     monkeypatch.setattr(stream, "isatty", lambda: True)
     set_up_logs(is_quiet=False, stream=stream)
-    logging.getLogger("door").info("shard_taken", extra={"shard_id": 3})
-    assert stream.getvalue().rstrip().endswith("shard_taken shard_id=3")
+    logging.getLogger("door").info("shard_lost", extra={"shard_id": 3})
+    assert stream.getvalue().rstrip().endswith("shard_lost shard_id=3")
 
 
 def test_quiet_means_warnings_and_worse(stream: io.StringIO) -> None:
     set_up_logs(is_quiet=True, stream=stream)
-    logging.getLogger("door").info("shard_taken")
+    logging.getLogger("door").info("shard_lost")
     assert stream.getvalue() == ""
 
 

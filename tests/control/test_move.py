@@ -16,7 +16,13 @@ import sqlalchemy as sa
 
 from api.cell_store import check_database, postgres_of
 from api.config import read_config
-from api.installation import DirectoryInUse, Installation, SecretsUnusable, installation
+from api.installation import (
+    DirectoryInUse,
+    Installation,
+    SecretsUnusable,
+    installation,
+    part_of,
+)
 from api.move import command, control
 from api.move.errors import AlreadyMoved, ControlDiffers, NothingToMove
 from engine.errors import StoreHeld, StoreMismatch, StoreNotEmpty
@@ -146,6 +152,11 @@ def execute(url: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
+def rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
 def test_every_table_of_the_control_plane_is_moved(data: Path) -> None:
     with closing(sqlite3.connect(data / "control.db")) as database:
         names = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
@@ -201,6 +212,27 @@ def test_a_moved_installation_keeps_its_files_where_no_server_opens_them(
     (data / "secrets.json").unlink()
     with pytest.raises(SecretsUnusable, match="restore"):
         installation(data).__enter__()
+
+
+def test_all_cells_of_an_installation_are_moved_each_into_a_schema(data: Path, url: str) -> None:
+    shutil.copy(data / "cell-1.db", data / "cell-2.db")
+    # The third was never started: it has nothing yet.
+    (data / "cells").write_text("3")
+    with installation(data, part_of("cell-2")), pytest.raises(DirectoryInUse, match="stop it"):
+        moved(data, url)
+    told = moved(data, url)
+    for cell in ("cell-1", "cell-2"):
+        assert f"{cell} is equal on both sides" in told
+    assert "--processes" in told
+    assert sorted(path.name for path in data.glob("*.db*")) == [
+        "cell-1.db.moved",
+        "cell-2.db.moved",
+        "control.db.moved",
+    ]
+    for schema in ("engine", "engine_cell_2"):
+        assert rows(url, f"SELECT DISTINCT epoch, sequence FROM {schema}.shard") == [(5, 9)]
+        assert rows(url, f"SELECT is_verified FROM {schema}.move") == [(True,)]
+    assert rows(url, "SELECT to_regnamespace('engine_cell_3')") == [(None,)]
 
 
 def test_what_a_killed_move_left_is_put_away_by_the_next(data: Path, url: str) -> None:

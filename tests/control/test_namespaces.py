@@ -117,7 +117,9 @@ async def test_lists_come_in_pages(site: Site) -> None:
     for _ in range(2):
         page = await owner.get(PATH, page_size="2", page_token=token)
         seen += [each["spec"]["name"] for each in page["namespaces"]]
-        token = page.get("nextPageToken", "")
+        token, last = page.get("nextPageToken", ""), token
     assert (seen, token) == (["aa", "bb", "cc"], "")
+    for caller, path in ((owner, "/cloud/users"), (await site.owner(), PATH)):
+        assert (await caller.call("GET", path, page_token=last)).status_code == 400
     assert (await owner.call("GET", PATH, page_token="?")).status_code == 400
     assert (await owner.call("GET", PATH, page_size="1001")).status_code == 400

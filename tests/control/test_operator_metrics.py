@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.core import Metric
 
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.installation import installation
 from api.server import AddressInUse
 from api.telemetry import Telemetry, TelemetrySettings, observed
@@ -49,7 +49,7 @@ async def operator(tmp_path: Path) -> AsyncIterator[tuple[httpx.AsyncClient, Sit
         )
         assert (await http.get("/readyz")).json() == {"ready": False, "process": "starting"}
         cloud = await stack.enter_async_context(
-            open_cloud(held, MemoryStore(), console_address=ADDRESS, telemetry=telemetry)
+            open_cloud(held, MemoryStore(), CloudSettings(ADDRESS), telemetry)
         )
         yield http, Site(cloud)
 

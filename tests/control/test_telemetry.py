@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanContext, SpanKind
 
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.installation import installation
 from api.telemetry import Telemetry
 from engine.persistence.memory import MemoryStore
@@ -26,7 +26,7 @@ async def spans(tmp_path: Path) -> list[ReadableSpan]:
     with installation(tmp_path) as held:
         async with (
             telemetry.running(),
-            open_cloud(held, MemoryStore(), console_address=ADDRESS, telemetry=telemetry) as cloud,
+            open_cloud(held, MemoryStore(), CloudSettings(ADDRESS), telemetry) as cloud,
         ):
             owner = await Site(cloud).owner()
             name = await owner.namespace()

@@ -40,7 +40,7 @@ async def test_a_start_is_one_action_on_the_bill_and_in_the_ledger(site: Site) -
         share["cost"],
     )
     (row,) = (await owner.get("/api/v1/usage", namespace=name))["usage"]
-    assert (row["action"], row["workflowType"], row["taskQueue"], row["count"]) == (
+    assert (row["action"], row["workflow_type"], row["task_queue"], row["count"]) == (
         "start_workflow",
         "hello",
         "q",
@@ -156,16 +156,39 @@ async def test_the_ledger_is_read_page_by_page(site: Site, monkeypatch: pytest.M
     await counted(owner, 3)
     monkeypatch.setattr("api.control.usage.ROWS_PER_PAGE", 2)
     first = await owner.get("/api/v1/usage", namespace=name)
-    token = first["nextPageToken"]
-    second = await owner.get("/api/v1/usage", namespace=name, nextPageToken=token)
-    read = [row["workflowType"] for row in (*first["usage"], *second["usage"])]
-    assert (read, second["nextPageToken"]) == (["Type0", "Type1", "Type2"], "")
+    token = first["next_page_token"]
+    second = await owner.get("/api/v1/usage", namespace=name, next_page_token=token)
+    read = [row["workflow_type"] for row in (*first["usage"], *second["usage"])]
+    assert (read, second["next_page_token"]) == (["Type0", "Type1", "Type2"], "")
+    other = await owner.namespace("billing")
+    moved = await owner.call("GET", "/api/v1/usage", namespace=other, next_page_token=token)
+    assert moved.status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/api/v1/usage", "/api/v1/invoices", "/api/v1/session"])
+async def test_a_parameter_that_a_route_does_not_have_is_refused_by_name(
+    site: Site, path: str
+) -> None:
+    """Else a pager that misspells its token would read the first page for ever."""
+    owner = await site.owner()
+    query = {"namespace": await owner.namespace()} if path.endswith("usage") else {}
+    # The door's own parameters are everywhere.
+    await owner.get(path, **query, noPayloadShorthand="true", pretty="true")
+    refused = await owner.call("GET", path, **query, nextPageToken="x")
+    assert refused.status_code == 400
+    (detail,) = refused.json()["details"]
+    assert detail["fieldViolations"][0]["field"] == "nextPageToken"
+
+
+async def test_who_may_not_call_a_route_is_not_told_its_parameters(site: Site) -> None:
+    answer = await site.stranger().call("GET", "/api/v1/invoices", colour="red")
+    assert answer.status_code == 401
 
 
 @pytest.mark.parametrize("token", ["x", "1000", "W10=", "WzEsMiwzLDRd", "WyIxIiwiYSIsImIiLCJjIl0="])
 async def test_a_page_token_of_somebody_elses_making_is_refused(site: Site, token: str) -> None:
     owner = await site.owner()
     name = await owner.namespace()
-    refused = await owner.call("GET", "/api/v1/usage", namespace=name, nextPageToken=token)
+    refused = await owner.call("GET", "/api/v1/usage", namespace=name, next_page_token=token)
     assert refused.status_code == 400
-    assert "nextPageToken" in refused.json()["message"]
+    assert "next_page_token" in refused.json()["message"]

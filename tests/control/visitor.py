@@ -31,7 +31,8 @@ class Visitor:
         return {"email": self.email, "password": PASSWORD}
 
     async def call(self, verb: str, path: str, body: Any = None, **query: str) -> httpx.Response:
-        return await self.http.request(verb, path, json=body, params=query)
+        # Empty parameters would take the place of those in the path.
+        return await self.http.request(verb, path, json=body, params=query or None)
 
     async def get(self, path: str, **query: str) -> Any:
         return _told(await self.call("GET", path, **query))

@@ -279,7 +279,7 @@ def play(cell: Cell, scenario: Callable[[Cell], Coroutine[Any, Any, None]]) -> N
 
 
 def in_cell(
-    scenario: Callable[Concatenate[Cell, P], Coroutine[Any, Any, None]],
+    scenario: Callable[Concatenate[Cell, P], Coroutine[Any, Any, None]], ways: Sequence[str] = WAYS
 ) -> Callable[..., None]:
     """The test plays `scenario` in a fresh cell, once for every way in.
 
@@ -295,7 +295,7 @@ def in_cell(
     test.scenario = scenario  # type: ignore[attr-defined]
     for name in ("__name__", "__qualname__", "__module__", "__doc__"):
         setattr(test, name, getattr(scenario, name))
-    return pytest.mark.parametrize("way", WAYS)(test)
+    return pytest.mark.parametrize("way", ways)(test)
 
 
 async def soon(work: Awaitable[T]) -> asyncio.Task[T]:

@@ -35,6 +35,7 @@ from tests.engine.cell import (
     schedule_activity,
     start_timer,
 )
+from tests.engine.persistence.values import due
 
 OTHER_ID = "id-other"
 SHARDS = range(4)
@@ -79,7 +80,7 @@ async def test_nothing_of_it_stays_but_what_was_metered(
     await asyncio.sleep(LOOKS_SECONDS)
     assert await listed(cell) == []
     assert await cell.store.load(keys) == [None] * len(keys)
-    assert not any([await cell.store.wakeups(shard_id, FOR_EVER_NS) for shard_id in SHARDS])
+    assert not any([await due(cell.store, shard_id, FOR_EVER_NS) for shard_id in SHARDS])
     assert not any([await cell.store.workflow_ids(shard_id) for shard_id in SHARDS])
     assert len(await cell.store.read_summaries(NAMESPACE_ID, "", 10)) == 1
     assert await cell.store.read_facts(0, 1000) == facts

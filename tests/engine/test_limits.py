@@ -39,6 +39,7 @@ from tests.engine import (
     test_limits_of_counts,
     test_limits_of_time,
     test_memory,
+    test_retention,
     test_retried_runs,
 )
 from tests.engine.bounds import ON_BOTH_SIDES, TESTED, limit, payloads_of, refused_if
@@ -60,6 +61,7 @@ ELSEWHERE = (
     test_limits_of_counts,
     test_limits_of_time,
     test_memory,
+    test_retention,
     test_retried_runs,
 )
 """Where the other tests of limits are; importing them makes them known."""

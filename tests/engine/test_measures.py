@@ -28,6 +28,7 @@ from engine.measures import (
     Windows,
     decode,
     encode,
+    percentile,
 )
 from engine.persistence.protocols import RunKey, ShardWrite
 from engine.protocol.cell_pb2 import ReadMeasuresRequest, ReadMeasuresResponse
@@ -35,16 +36,19 @@ from tests.engine.cell import (
     NAMESPACE_ID,
     QUEUE,
     Cell,
+    cancel_activity,
     cancel_workflow,
     complete_workflow,
     continue_as_new,
     fail_workflow,
     in_cell,
+    schedule_activity,
     soon,
     start_timer,
 )
 
 ORDER = (QUEUE, "Order")
+SECOND = timedelta(seconds=1)
 
 
 async def last_minute(cell: Cell) -> NamespaceMeasures:
@@ -84,6 +88,49 @@ async def test_a_workflows_end_is_counted_by_how_it_ended(cell: Cell) -> None:
         "workflow_timeout": 1,
     }
     assert counts["action", "workflow_started", "Order"] == 5
+
+
+@in_cell
+async def test_activities_and_their_attempts_are_counted_by_how_they_ended(cell: Cell) -> None:
+    await cell.start()
+    await cell.step(schedule_activity("mended"))
+    await cell.fail_activity(await cell.poll_activity())
+    await cell.complete_activity(await cell.poll_activity())
+    await cell.step(schedule_activity("broken"))
+    await cell.fail_activity(await cell.poll_activity(), non_retryable=True)
+    await cell.step(schedule_activity("slow", start_to_close=SECOND, maximum_attempts=2))
+    for _ in range(2):
+        await cell.poll_activity()
+    await cell.step(schedule_activity("ignored", schedule_to_start=SECOND))
+    await cell.step(complete_workflow())
+    # One that a worker has, and one that no worker has, by the time they are canceled.
+    for workflow_id, is_taken in (("order-2", True), ("order-3", False)):
+        await cell.start(workflow_id)
+        await cell.step(schedule_activity())
+        task = await cell.poll_activity() if is_taken else None
+        await cell.signal("enough", workflow_id)
+        await cell.step(cancel_activity(5))
+        if task is not None:
+            await cell.ask(w.RespondActivityTaskCanceledRequest(task_token=task.task_token))
+        await cell.step(complete_workflow())
+    told = (await last_minute(cell)).window
+    activity = (*ORDER, "Charge")
+    started, unstarted = ((*ORDER, kind, "Charge") for kind in ("StartToClose", "ScheduleToStart"))
+    assert {it: count for it, count in told.counts.items() if it[0].startswith("activity_")} == {
+        ("activity_success", *activity): 1,
+        ("activity_fail", *activity): 1,
+        ("activity_task_fail", *activity): 2,
+        ("activity_timeout", *started): 1,
+        ("activity_task_timeout", *started): 2,
+        ("activity_timeout", *unstarted): 1,
+        ("activity_task_timeout", *unstarted): 1,
+        ("activity_cancel", *activity): 2,
+    }
+    of_attempts = told.latencies["activity_start_to_close", "Charge"]
+    whole = told.latencies["activity_schedule_to_close", "Charge"]
+    assert (sum(of_attempts.values()), sum(whole.values())) == (6, 6)
+    assert percentile(of_attempts, 1.0) == pytest.approx(1, rel=0.1)
+    assert percentile(whole, 1.0) == pytest.approx(3, rel=0.1)
 
 
 @in_cell

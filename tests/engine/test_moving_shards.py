@@ -58,7 +58,10 @@ def test_a_shard_offers_again_what_it_offered_while_it_was_taken_over() -> None:
         await store.open(1)
         directory = Directory("node", env, store, 1)
         unused: Any = None
-        parts = ShardParts(env, store, unused, unused, lambda: None, Measures(env.monotonic))
+        measures = Measures(env.monotonic)
+        parts = ShardParts(
+            env, store, unused, unused, lambda: None, measures, retention_ended=unused
+        )
         directory.wire(parts, lambda shard_id: None, lambda shard_id: None)
         await directory.tick()
         await asyncio.sleep(0)

@@ -12,6 +12,7 @@ import temporalio.api.workflowservice.v1 as w
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.common.v1 import Callback
 from temporalio.api.enums.v1 import WorkflowIdConflictPolicy, WorkflowIdReusePolicy
+from temporalio.api.workflow.v1 import OnConflictOptions
 
 from engine.errors import InvalidArgument, WorkflowAlreadyStarted
 from tests.engine.cell import (
@@ -150,10 +151,12 @@ async def test_a_signal_with_start_finds_its_chain_open_or_closed_and_signals_on
         assert "WorkflowExecutionSignaled" not in await cell.events()
 
 
+ATTACHING = OnConflictOptions(attach_request_id=True)
 REFUSED: dict[str, Callable[[Any], object]] = {
     "versioning_override": lambda request: request.versioning_override.SetInParent(),
     "time_skipping_config": lambda request: request.time_skipping_config.SetInParent(),
     "completion_callbacks": lambda request: request.completion_callbacks.append(Callback()),
+    "on_conflict_options": lambda request: request.on_conflict_options.MergeFrom(ATTACHING),
 }
 
 
@@ -177,6 +180,14 @@ async def test_a_start_is_refused_what_this_cell_does_not_offer(
         InvalidArgument, match=f"^{field} is not offered by this cell; leave it out"
     ):
         await cell.ask(request)
+
+
+@in_cell
+async def test_a_start_that_attaches_nothing_may_say_so(cell: Cell) -> None:
+    await cell.start("law-abiding")
+    request = start_request(workflow_id="another")
+    request.on_conflict_options.SetInParent()
+    await cell.ask(request)
 
 
 @in_cell

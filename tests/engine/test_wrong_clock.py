@@ -43,7 +43,10 @@ class Nodes:
         )
         directory = Directory(name, env, self.store, SHARD_COUNT)
         unused: Any = None
-        parts = ShardParts(env, self.store, unused, unused, lambda: None, Measures(env.monotonic))
+        measures = Measures(env.monotonic)
+        parts = ShardParts(
+            env, self.store, unused, unused, lambda: None, measures, retention_ended=unused
+        )
         directory.wire(parts, lambda shard_id: None, lambda shard_id: None)
         return directory
 

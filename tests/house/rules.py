@@ -188,7 +188,7 @@ def web_session(source: Source) -> Iterator[Finding]:
         return
     for origin, line in source.imports():
         parts = origin.split(".")
-        if parts[0] == "tenancy" and parts[1:2] not in (["sessions"], ["errors"]):
+        if parts[0] == "tenancy" and parts[1:2] not in (["clock"], ["sessions"], ["errors"]):
             yield Finding("web-session", source.path, line, f"imports {origin}")
 
 

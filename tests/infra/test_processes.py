@@ -22,6 +22,7 @@ LEFT_OUT = {
     "--cells": "it says how many cells one machine runs; here each cell is a task",
     "PERDURE_ALLOW_LOOPBACK_REQUESTS": "it is for development",
     "PERDURE_METRICS_HOST": "health is asked for within the task, metrics are sent",
+    "--days-ahead": "it is for trying out what takes months",
     "--processes": "it starts the others on one machine; here ECS does",
     "--proxy": "nothing in front of a frontend ends TLS",
     "--quiet": "a log of starts and stops is wanted",

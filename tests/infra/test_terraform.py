@@ -73,7 +73,7 @@ def test_every_module_has_tests_and_says_what_its_variables_are() -> None:
                 assert "  description" in block, f"{folder}/{name}: {block.partition(chr(34))[0]}"
 
 
-@pytest.mark.deep
+@pytest.mark.ci
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_it_is_valid_and_does_what_its_tests_say(tree: Path, folder: str) -> None:
     initialised(tree / folder, "-backend=false")
@@ -82,7 +82,7 @@ def test_it_is_valid_and_does_what_its_tests_say(tree: Path, folder: str) -> Non
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.deep
+@pytest.mark.ci
 def test_checkov_finds_nothing_but_what_was_weighed() -> None:
     done = run([bench() / "checkov", "--config-file", "checkov.yaml", "-d", "."], INFRA)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]

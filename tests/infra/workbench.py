@@ -72,13 +72,17 @@ def _mirrors() -> Iterator[Path]:
         yield from sorted(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
 
 
+def from_disk() -> tuple[str, ...]:
+    """Options of `terraform init` where this machine has the provider on its disk."""
+    mirror = next((it for it in _mirrors() if (it / PROVIDER).is_dir()), None)
+    return () if mirror is None else (f"-plugin-dir={mirror}",)
+
+
 def initialised(folder: Path, *options: str) -> None:
     """Ready for commands of Terraform; a test that can have no provider is skipped."""
-    mirror = next((it for it in _mirrors() if (it / PROVIDER).is_dir()), None)
-    from_disk = () if mirror is None else (f"-plugin-dir={mirror}",)
-    command = [terraform(), "init", "-input=false", "-no-color", *from_disk, *options]
+    command = [terraform(), "init", "-input=false", "-no-color", *from_disk(), *options]
     done = run(command, folder)
-    if done.returncode != 0 and mirror is None and "registry.terraform.io" in done.stderr:
+    if done.returncode != 0 and not from_disk() and "registry.terraform.io" in done.stderr:
         pytest.skip(
             f"Terraform has no provider for AWS: no mirror ({MIRROR_VARIABLE}), no registry"
         )

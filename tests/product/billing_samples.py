@@ -25,6 +25,7 @@ async def signed_event(stock: Stock) -> Sample:
 
 BILLING_SAMPLES: Mapping[str, Make] = {
     "billing_api_v1_billing_get": of(Sample()),
+    "choose_plan_api_v1_billing_plan_put": of(Sample(body={"plan": "business"})),
     "open_checkout_api_v1_billing_checkout_post": of(Sample()),
     "open_portal_api_v1_billing_portal_post": of(Sample()),
     "list_invoices_api_v1_invoices_get": of(Sample()),

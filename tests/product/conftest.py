@@ -13,7 +13,9 @@ from joserfc.jwk import RSAKey
 
 from api.config import LOOPBACK_VARIABLE
 from tests.product.client import Access, open_account
+from tests.product.kills import end_database
 from tests.product.server import Preloaded, Product, serving
+from tests.product.stock import Stock, stocked
 from tests.single_sign_on.identity_provider import IdentityProvider, served
 
 
@@ -71,10 +73,27 @@ async def rival(shared: Product) -> AsyncIterator[Access]:
 
 
 @pytest.fixture
+async def stock(
+    loopback_product: Product, identity_provider: IdentityProvider
+) -> AsyncIterator[Stock]:
+    async with stocked(loopback_product, identity_provider, "ours alone") as stock:
+        yield stock
+
+
+@pytest.fixture
+async def rival_stock(
+    loopback_product: Product, identity_provider: IdentityProvider
+) -> AsyncIterator[Stock]:
+    async with stocked(loopback_product, identity_provider, "canary-51c7d0be94a2f386") as stock:
+        yield stock
+
+
+@pytest.fixture
 def data() -> Iterator[Path]:
     """Not below the tests' own folder, which is closed to the user that PostgreSQL runs as."""
     folder = Path(tempfile.mkdtemp(prefix="perdure-data-"))
     folder.chmod(0o711)
     yield folder / "data"
+    end_database(folder / "data")
     # The parts of a killed cloud may still be closing their files.
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
 """The product's program, imported once: each line on standard input starts it in a new process.
 
 Most of a start is Python reading modules. What is killed and started again dozens of times is
-forked from here instead; from `main` on it is the process that `python -m api` would be.
+forked from here instead, with all that any verb imports; from `main` on it is the process that
+`python -m api` would be.
 """
 
 from __future__ import annotations
@@ -13,6 +14,13 @@ import signal
 import sys
 import traceback
 
+import alembic.command  # noqa: F401 - here and below: read once, for all that are forked
+
+import api.move.command
+import api.processes.cloud
+import api.processes.control_plane
+import api.processes.frontend
+import api.processes.watch  # noqa: F401
 from api.__main__ import main
 
 PR_SET_PDEATHSIG = 1

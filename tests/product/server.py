@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,13 @@ class Product:
             answer = await http.get(path)
         return answer.status_code, answer.json()
 
-    def told(self) -> list[str]:
-        """What the servers logged: warnings and worse, and whatever escaped the log."""
+    def told(self, *expected: str) -> list[str]:
+        """What the servers logged: warnings and worse, and whatever escaped the log.
+
+        Without what names an expected event.
+        """
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return [line for line in lines if not line.startswith(GREETING)]
+        return [line for line in lines if not any(it in line for it in (GREETING, *expected))]
 
     def end(self, how: signal.Signals) -> None:
         """Send the signal and wait until the process is gone; without one, nothing happens."""
@@ -163,16 +166,17 @@ async def serving(
     data: Path,
     *arguments: str,
     environment: Mapping[str, str] | None = None,
+    expected: Iterable[str] = (),
 ) -> AsyncIterator[Product]:
     """A ready product, started with these arguments too.
 
-    It fails the test if a server logged a warning or worse.
+    It fails the test if a server logged a warning or worse that is no expected event.
     """
     product = Product(preloaded, data, *arguments, environment=environment)
     try:
         await product.start()
         yield product
-        assert product.told() == []
+        assert product.told(*expected) == []
     finally:
         product.end(signal.SIGKILL)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Any
 import temporalio.api.workflowservice.v1 as w
 
 from tests.engine.cell import cancel_activity, complete_workflow, schedule_activity
-from tests.product.client import Access, Program
+from tests.product.client import Access, Program, open_account, program
 from tests.product.orders import payloads
+from tests.product.server import Product
 from tests.single_sign_on.identity_provider import IdentityProvider
 
 LONG = timedelta(hours=1)
@@ -143,8 +146,32 @@ class Stock:
             await self.program.ask(w.DescribeNamespaceRequest()),
             await owner.get(f"/cloud/namespaces/{namespace}"),
             await owner.get("/cloud/users"),
+            [
+                (key["id"], key["state"], key["resourceVersion"])
+                for key in (await owner.get("/cloud/api-keys"))["apiKeys"]
+            ],
+            (await owner.get("/cloud/namespaces"))["namespaces"],
+            await owner.get("/api/v1/billing"),
+            await owner.get("/api/v1/budgets"),
+            await owner.get("/api/v1/invoices"),
+            await owner.get("/api/v1/single-sign-on"),
+            [each["id"] for each in (await owner.get("/api/v1/security"))["sessions"]],
+            await owner.get(f"/api/v1/client-certificates?namespace={namespace}"),
             (await owner.get("/cloud/account"))["account"]["id"],
         ]
+
+
+@asynccontextmanager
+async def stocked(
+    product: Product, identity_provider: IdentityProvider, secret: str
+) -> AsyncIterator[Stock]:
+    """A new account with something of everything."""
+    access = await open_account(product)
+    shop = program(product, access)
+    async with shop.http, aclosing(access.owner.http):
+        stock = Stock(access, shop, secret, data=product.data, identity_provider=identity_provider)
+        await stock.furnish()
+        yield stock
 
 
 def written(token: bytes) -> str:

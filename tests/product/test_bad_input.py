@@ -135,6 +135,30 @@ async def test_bad_input_is_refused_with_words_that_help(
             await shop.history("refused")
 
 
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (
+            Bad("a long id", 400, (), told(), "/workflows/" + "w" * (ID_BYTES_MAX + 1)),
+            "workflow_id",
+        ),
+        (Bad("a large page", 400, (), path="/workflows?pageSize=1001", verb="GET"), "page_size"),
+        (Bad("no queue", 400, (), b'{"workflowType": {"name": "Order"}}'), "task_queue.name"),
+        (Bad("large input", 400, (), told(input=["x" * PAYLOAD_BYTES_MAX])), "input"),
+    ],
+)
+async def test_what_a_cell_refuses_names_its_field_for_programs(
+    shared: Product, access: Access, bad: Bad, field: str
+) -> None:
+    shop = program(shared, access)
+    async with shop.http:
+        answer = await send(shop, bad, accept="application/json")
+    assert answer.status_code == bad.status
+    (detail,) = answer.json()["details"]
+    (violation,) = detail["fieldViolations"]
+    assert violation == {"field": field, "description": answer.json()["message"]}
+
+
 BROKEN = [
     (AS_JSON, NESTED),
     (AS_JSON, b"null"),

@@ -11,8 +11,8 @@ import pytest
 
 from api.local_postgres import programs
 from tests.product.client import open_account
-from tests.product.server import Preloaded, Product
-from tests.product.test_kills_postgres import database_process, end_database
+from tests.product.kills import database_process
+from tests.product.server import Preloaded, serving
 from tests.product.test_processes import other_parts, parts
 
 TOLD = (
@@ -33,9 +33,8 @@ pytestmark = pytest.mark.skipif(
 async def test_accounts_outlive_every_process_of_the_cloud(
     preloaded: Preloaded, data: Path
 ) -> None:
-    product = Product(preloaded, data, "--processes", "--store", "postgres")
-    try:
-        await product.start()
+    arguments = ("--processes", "--store", "postgres")
+    async with serving(preloaded, data, *arguments, expected=TOLD) as product:
         access = await open_account(product)
         async with aclosing(access.owner.http):
             first = parts(data)
@@ -54,7 +53,3 @@ async def test_accounts_outlive_every_process_of_the_cloud(
             each["namespace"] for each in listed
         }
         assert not (data / "control.db").exists()
-        assert [line for line in product.told() if not any(it in line for it in TOLD)] == []
-    finally:
-        product.end(signal.SIGKILL)
-        end_database(data)

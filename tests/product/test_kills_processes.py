@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import signal
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.product.client import Access, open_account, program
-from tests.product.orders import Caller, Orders
+from tests.product.client import Access, open_account
+from tests.product.kills import kill_at_any_moment, orders_under_way
 from tests.product.server import Preloaded, Product
-from tests.product.test_kills import (
-    ANSWERS_BEFORE_KILL_MAX,
-    MOMENT_SECONDS_MAX,
-    Patient,
-    check_order,
-    settled_recount,
-)
 
 KILLS_OF_EACH = 2
 KILLS_OF_EACH_IN_CI = 12
@@ -96,14 +89,6 @@ class Split:
         await self.cell.kill()
         await self.control_plane.kill()
 
-    def unexpected(self) -> list[str]:
-        """What was logged and need not have been."""
-        return [line for line in self.frontend.told() if not _is_expected(line)]
-
-
-def _is_expected(line: str) -> bool:
-    return line.startswith("{") and json.loads(line)["event"] in TOLD_MEANWHILE
-
 
 KINDS = ("cell", "frontend", "control-plane")
 
@@ -130,28 +115,7 @@ async def test_killed_parts_keep_every_promise(
 ) -> None:
     rng = random.Random(seed)
     async with split(preloaded, tmp_path / "data") as parts:
-        shop = program(parts.frontend, parts.access)
-        caller = Caller(parts.frontend, shop)
-        orders = Orders(caller, rng)
-        async with shop.http, aclosing(parts.access.owner.http), asyncio.timeout(RUN_SECONDS_MAX):
-            async with asyncio.TaskGroup() as group:
-                orders.begin(group)
-                await kill_in_turns(parts, caller, rng, kills)
-                await orders.end()
-            for workflow_id in caller.promises.run_ids:
-                await check_order(orders, workflow_id)
-            outcome = await settled_recount(caller)
-        assert outcome.differences == ()
-        assert outcome.recounted > len(caller.promises.run_ids)
-        assert parts.unexpected() == []
-
-
-async def kill_in_turns(parts: Split, caller: Caller, rng: random.Random, kills: int) -> None:
-    """At each kill one activity is running; its worker completes it with the token it has."""
-    for number in range(kills * len(KINDS)):
-        patient = Patient(caller, number)
-        token = await patient.take_activity()
-        await caller.answered(rng.randint(1, ANSWERS_BEFORE_KILL_MAX))
-        await asyncio.sleep(rng.uniform(0, MOMENT_SECONDS_MAX))
-        await parts.kill(KINDS[number % len(KINDS)])
-        await patient.finish(token)
+        async with orders_under_way(parts.frontend, parts.access, rng, RUN_SECONDS_MAX) as caller:
+            for number, kind in enumerate(KINDS * kills):
+                await kill_at_any_moment(caller, rng, number, partial(parts.kill, kind))
+        assert parts.frontend.told(*TOLD_MEANWHILE) == []

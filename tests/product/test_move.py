@@ -15,10 +15,9 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from api.payments import STAND_IN_FILE
-from tests.product.client import open_account, program
-from tests.product.orders import Caller, Orders
-from tests.product.server import ROOT, Preloaded, Product
-from tests.product.test_kills import Patient, check_order, settled_recount
+from tests.product.client import open_account
+from tests.product.kills import Patient, orders_under_way
+from tests.product.server import ROOT, Preloaded, Product, serving
 
 ANSWERS_BEFORE_MOVE = 400
 KILLS = 2
@@ -76,36 +75,20 @@ async def test_work_goes_on_in_postgresql_after_a_move_that_was_killed(
     preloaded: Preloaded, tmp_path: Path, url: str, seed: int, kills: int
 ) -> None:
     rng = random.Random(seed)
-    product = Product(preloaded, tmp_path / "data")
-    try:
-        await product.start()
+    async with serving(preloaded, tmp_path / "data") as product:
         access = await open_account(product)
-        shop = program(product, access)
-        caller = Caller(product, shop)
-        orders = Orders(caller, rng)
-        async with shop.http, aclosing(access.owner.http), asyncio.timeout(RUN_SECONDS_MAX):
-            async with asyncio.TaskGroup() as group:
-                orders.begin(group)
-                patient = Patient(caller, 0)
-                token = await patient.take_activity()
-                await caller.answered(ANSWERS_BEFORE_MOVE)
-                product.kill()
-                told = await move_with_kills(product, url, rng, kills)
-                assert "equal on both sides" in told
-                product.arguments = ("--store", url)
-                await product.start()
-                await patient.finish(token)
-                await caller.answered(ANSWERS_BEFORE_MOVE)
-                await orders.end()
-            for workflow_id in caller.promises.run_ids:
-                await check_order(orders, workflow_id)
-            outcome = await settled_recount(caller)
+        async with orders_under_way(product, access, rng, RUN_SECONDS_MAX) as caller:
+            patient = Patient(caller, 0)
+            token = await patient.take_activity()
+            await caller.answered(ANSWERS_BEFORE_MOVE)
+            product.kill()
+            told = await move_with_kills(product, url, rng, kills)
+            assert "equal on both sides" in told
+            product.arguments = ("--store", url)
+            await product.start()
+            await patient.finish(token)
+            await caller.answered(ANSWERS_BEFORE_MOVE)
             assert await access.owner.namespace("later")
-        assert outcome.differences == ()
-        assert outcome.recounted > len(caller.promises.run_ids)
-        assert product.told() == []
-    finally:
-        product.end(signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
@@ -114,9 +97,7 @@ async def test_work_goes_on_in_postgresql_after_a_move_that_was_killed(
 async def test_an_installation_is_in_one_store_wherever_the_move_is_killed(
     preloaded: Preloaded, tmp_path: Path, url: str, number: int
 ) -> None:
-    product = Product(preloaded, tmp_path / "data")
-    try:
-        await product.start()
+    async with serving(preloaded, tmp_path / "data") as product:
         access = await open_account(product)
         async with aclosing(access.owner.http):
             product.stop()
@@ -136,6 +117,3 @@ async def test_an_installation_is_in_one_store_wherever_the_move_is_killed(
             await product.start()
             found = await access.owner.get("/cloud/namespaces")
             assert len(found["namespaces"]) == 1 + (not is_switched)
-        assert product.told() == []
-    finally:
-        product.end(signal.SIGKILL)

@@ -9,13 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from perdure import Client, Worker, activity, workflow
 from perdure.telemetry import OpenTelemetry
@@ -26,6 +19,8 @@ from tests.product.server import Preloaded, Product, serving
 QUEUE = "traced"
 PROGRAM = "greeter"
 START = "StartWorkflow:Greeting"
+LIST = "ListWorkflowExecutions"
+FRONTEND, CONTROL_PLANE = "perdure-frontend", "perdure-control-plane"
 
 Path = tuple[tuple[str, str], ...]
 """Spans from the root down, as (service, name)."""
@@ -51,14 +46,22 @@ def collector() -> Iterator[Collector]:
         yield collector
 
 
+def trees(collector: Collector) -> list[set[Path]]:
+    """The paths of each trace."""
+    by_trace: dict[bytes, list[Told]] = {}
+    for span in collector.spans:
+        by_trace.setdefault(span.trace_id, []).append(span)
+    return [{Trace(spans).path(span) for span in spans} for spans in by_trace.values()]
+
+
+def line(*path: tuple[str, str]) -> set[Path]:
+    """A tree without branches."""
+    return {path[: length + 1] for length in range(len(path))}
+
+
 async def greeted(product: Product, collector: Collector) -> str:
     """The result of a program that tells the same collector of its work, and has ended."""
-    resource = Resource.create({"service.name": PROGRAM})
-    tracing = TracerProvider(resource=resource)
-    exporter = OTLPSpanExporter(endpoint=f"{collector.endpoint}/v1/traces")
-    tracing.add_span_processor(BatchSpanProcessor(exporter))
-    measures = OTLPMetricExporter(endpoint=f"{collector.endpoint}/v1/metrics")
-    metering = MeterProvider([PeriodicExportingMetricReader(measures)], resource=resource)
+    telemetry = OpenTelemetry.to_endpoint(collector.endpoint, service_name=PROGRAM)
     access = await open_account(product)
     async with (
         aclosing(access.owner.http),
@@ -66,15 +69,14 @@ async def greeted(product: Product, collector: Collector) -> str:
             product.address,
             namespace=access.namespace,
             api_key=access.key,
-            telemetry=OpenTelemetry(tracing, metering),
+            telemetry=telemetry,
         ) as client,
         Worker(client, task_queue=QUEUE, workflows=[Greeting], activities=[greet]),
     ):
         result: str = await client.execute_workflow(
             Greeting.run, "Ada", id="greeting", task_queue=QUEUE
         )
-    tracing.shutdown()
-    metering.shutdown()
+    telemetry.close()
     return result
 
 
@@ -110,7 +112,7 @@ class Services:
 
 
 ONE_PROCESS = Services((), "perdure", ("perdure",))
-PROCESSES = Services(("--processes",), "perdure-frontend", ("perdure-frontend", "perdure-cell"))
+PROCESSES = Services(("--processes",), FRONTEND, (FRONTEND, "perdure-cell"))
 
 
 @pytest.mark.parametrize("services", [ONE_PROCESS, pytest.param(PROCESSES, marks=pytest.mark.ci)])
@@ -154,6 +156,35 @@ def expected_paths(services: Services) -> set[Path]:
             (activity_task, "RespondActivityTaskCompleted"),
         )
     }
+
+
+@pytest.mark.ci
+async def test_what_the_control_plane_answers_is_one_tree_with_the_frontend_and_the_cell(
+    preloaded: Preloaded, collector: Collector, tmp_path: pathlib.Path
+) -> None:
+    arguments = ("--otlp", collector.endpoint, "--processes")
+    async with serving(preloaded, tmp_path / "data", *arguments) as product:
+        access = await open_account(product)
+        async with aclosing(access.owner.http):
+            await access.owner.get(f"/cloud/namespaces/{access.namespace}")
+            await access.owner.get("/api/v1/usage", namespace=access.namespace)
+            workflows = f"/api/v1/namespaces/{access.namespace}/workflows"
+            await access.owner.get(workflows)
+            page = await access.owner.http.get(
+                f"/namespaces/{access.namespace}", headers={"accept": "text/html"}
+            )
+            assert page.status_code == 200
+        product.stop()
+    told = trees(collector)
+    # Nothing that the control plane or the cell tells of a customer's call stands alone.
+    assert {path[0][0] for tree in told for path in tree} == {FRONTEND}
+    listing = ((CONTROL_PLANE, LIST), (CONTROL_PLANE, f"cell {LIST}"))
+    in_cell = ("perdure-cell", f"cell {LIST}")
+    assert line((FRONTEND, "GetNamespace"), (CONTROL_PLANE, "GetNamespace")) in told
+    assert line((FRONTEND, "GET"), (CONTROL_PLANE, "GET /api/v1/usage")) in told
+    assert line((FRONTEND, LIST), *listing, in_cell) in told
+    shown = (FRONTEND, "GET"), (CONTROL_PLANE, "GET /namespaces/{namespace}"), listing[1], in_cell
+    assert any(line(*shown) <= tree for tree in told)
 
 
 async def test_without_the_setting_nothing_is_told(product: Product, collector: Collector) -> None:

@@ -182,8 +182,6 @@ async def test_what_cannot_be_run_is_not_started_again_and_again(
 async def test_an_installation_of_several_cells_is_run_with_all_of_them(tmp_path: Path) -> None:
     with installation(tmp_path / "data") as held:
         held.cells_path.write_text("2")
-    for arguments in (("up",), ("up", "--processes", "--cells", "1"), ("move", "--to", "postgres")):
-        if arguments[0] == "move":
-            held.cell_path.touch()
+    for arguments in (("up",), ("up", "--processes", "--cells", "1")):
         told = await ended(*arguments, "--data", str(held.data))
         assert "has 2 cells" in told

@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 
 from perdure import Client, Worker, activity, workflow
+from perdure.exceptions import WorkflowFailureError
+from perdure.transport import RETRY_SECONDS_MAX, Transport
 from tests.product.client import open_account
 from tests.product.server import Product
 
@@ -76,4 +78,42 @@ async def test_a_workflow_finishes_though_its_server_was_killed(product: Product
         assert await waiting == "a chair is built and sent to Ada"
         assert await handle.query(Order.where) == "Ada"
     assert workshop.began_count == 1
+    await access.owner.http.aclose()
+
+
+class Patience:
+    """A client's pauses. They take no time until they sum up to what fails any other call.
+
+    From then on nobody asks again before the server is back.
+    """
+
+    def __init__(self, product: Product) -> None:
+        self.is_over = asyncio.Event()
+        self.waited_seconds = 0.0
+        self._product = product
+
+    async def pause(self, seconds: float) -> None:
+        self.waited_seconds += seconds
+        if self.waited_seconds > RETRY_SECONDS_MAX:
+            self.is_over.set()
+            await self._product.answering.wait()
+
+
+@pytest.mark.allow_log("waiting_for_server")
+async def test_who_waits_for_a_result_outlasts_a_long_outage(product: Product) -> None:
+    access = await open_account(product)
+    patience = Patience(product)
+    transport = Transport(product.address, api_key=access.key, sleep=patience.pause)
+    async with (
+        asyncio.timeout(RESULT_SECONDS_MAX),
+        Client(transport, access.namespace) as client,
+    ):
+        handle = await client.start_workflow(Order.run, "a table", id="order", task_queue=QUEUE)
+        waiting = asyncio.create_task(handle.result())
+        product.kill()
+        await patience.is_over.wait()
+        await product.start()
+        await handle.terminate(reason="enough")
+        with pytest.raises(WorkflowFailureError, match="enough"):
+            await waiting
     await access.owner.http.aclose()

@@ -18,8 +18,11 @@ from perdure.exceptions import RPCError
 from tests.house.tree import ROOT
 from tests.product.client import Access, open_account
 from tests.product.server import Product
+from web.pages.overview import QUICKSTART_QUEUE
 
 FIRST_PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+QUEUE_NAMED = re.compile(r'task_queue="([^"]+)"')
+ID_NAMED = re.compile(r'\bid="([^"]+)"')
 ANSWER_SECONDS_MAX = 30
 GREETING_SECONDS_MAX = 90
 
@@ -57,7 +60,7 @@ def filled(text: str, own: Mapping[str, str]) -> str:
     return text
 
 
-async def test_the_readme_s_ten_lines_greet(
+async def test_the_first_program_of_the_sdk_s_readme_greets(
     shared: Product, customer: Access, tmp_path: Path
 ) -> None:
     own = {
@@ -80,7 +83,7 @@ async def test_the_console_s_worker_greets_and_serves_what_curl_starts(
         "{{ origin }}": shared.address,
         "{{ namespace }}": customer.namespace,
         "{{ key }}": customer.key,
-        "{{ queue }}": "hello",
+        "{{ queue }}": QUICKSTART_QUEUE,
     }
     templates = ROOT / "web/templates"
     worker, start = tmp_path / "worker.py", tmp_path / "start.sh"
@@ -102,6 +105,14 @@ async def test_the_console_s_worker_greets_and_serves_what_curl_starts(
         assert program.returncode is None
 
 
+def test_the_readme_s_program_and_the_console_s_worker_may_run_at_once() -> None:
+    readme = program_of("README.md")
+    console = (ROOT / "web/templates/quickstart_worker.py.txt").read_text(encoding="utf-8")
+    [queue] = set(QUEUE_NAMED.findall(readme))
+    assert queue != QUICKSTART_QUEUE
+    assert not {*ID_NAMED.findall(readme)} & {*ID_NAMED.findall(console)}
+
+
 @pytest.mark.ci
 async def test_the_readme_s_program_greets_though_the_cloud_was_killed_while_it_slept(
     product: Product, tmp_path: Path
@@ -121,7 +132,7 @@ async def test_the_readme_s_program_greets_though_the_cloud_was_killed_while_it_
             product.address, namespace=access.namespace, api_key=access.key
         ) as client,
     ):
-        await _sleeps(client, "hello-1")
+        await _sleeps(client, "patience-1")
         product.kill()
         await product.start()
         told, _ = await program.communicate()

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.installation import installation
 from api.telemetry import Telemetry as ServerTelemetry
 from engine.persistence.memory import MemoryStore
@@ -107,7 +107,7 @@ async def open_traced_cloud(data: Path, spans: Spans) -> AsyncIterator[Site]:
     with installation(data) as held:
         async with (
             telemetry.running(),
-            open_cloud(held, MemoryStore(), console_address=ADDRESS, telemetry=telemetry) as cloud,
+            open_cloud(held, MemoryStore(), CloudSettings(ADDRESS), telemetry) as cloud,
         ):
             yield Site(cloud)
 

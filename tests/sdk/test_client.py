@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from perdure import workflow
@@ -16,7 +15,6 @@ from perdure.encryption import AesGcmCodec
 from perdure.exceptions import (
     ApplicationError,
     CancelledError,
-    RPCError,
     RPCStatusCode,
     TerminatedError,
     TimeoutError,
@@ -29,7 +27,6 @@ from perdure.exceptions import (
 from perdure.failure import to_failure
 from perdure.policies import RetryPolicy, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from perdure.protojson import Message
-from perdure.transport import RETRY_SECONDS_MAX, Transport, base_url
 from tests.sdk.door import Door, Refusal
 
 CANARY = "canary-of-clear-text"
@@ -299,102 +296,3 @@ async def test_nothing_a_client_sends_or_reads_shows_clear_text(door: Door) -> N
         assert await handle.result() == CANARY
     assert all(CANARY.encode() not in body for body in door.bodies)
     assert not any(CANARY in str(request.url) for request in door.requests)
-
-
-# The transport
-
-
-async def test_a_lost_connection_is_tried_again_with_the_same_request_id(
-    door: Door, client: Client
-) -> None:
-    tries: list[str] = []
-
-    def answer(request: Message) -> Message:
-        tries.append(request["requestId"])
-        if len(tries) == 1:
-            raise httpx.RemoteProtocolError("server disconnected")
-        if len(tries) == 2:
-            raise Refusal(RPCStatusCode.UNAVAILABLE, "restarting")
-        return {"runId": "run-1"}
-
-    door.answers["StartWorkflowExecution"] = answer
-    await client.start_workflow("Greeting", id="w", task_queue="q")
-    assert len(tries) == 3
-    assert len(set(tries)) == 1
-    assert len(door.waits) == 2
-    assert door.waits[0] < door.waits[1]
-
-
-async def test_an_absent_server_is_given_up_in_the_end_and_named(
-    door: Door, client: Client
-) -> None:
-    def answer(_: Message) -> Message:
-        raise httpx.ConnectError("refused")
-
-    door.answers["DescribeWorkflowExecution"] = answer
-    with pytest.raises(RPCError, match=r"https://door\.test.* cannot be reached") as failed:
-        await client.get_workflow_handle("w").describe()
-    assert failed.value.status is RPCStatusCode.UNAVAILABLE
-    assert sum(door.waits) <= RETRY_SECONDS_MAX
-
-
-async def test_a_hanging_server_is_not_asked_for_ever(door: Door, client: Client) -> None:
-    def answer(_: Message) -> Message:
-        raise httpx.ReadTimeout("late")
-
-    door.answers["DescribeWorkflowExecution"] = answer
-    with pytest.raises(RPCError, match="gave no answer within 30 s") as failed:
-        await client.get_workflow_handle("w").describe()
-    assert failed.value.status is RPCStatusCode.DEADLINE_EXCEEDED
-    assert door.waits == []
-
-
-@pytest.mark.parametrize(
-    "status",
-    [RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND, RPCStatusCode.UNAUTHENTICATED],
-)
-async def test_what_will_not_change_is_not_tried_again(
-    door: Door, client: Client, status: RPCStatusCode
-) -> None:
-    def answer(_: Message) -> Message:
-        raise Refusal(status, "because")
-
-    door.answers["DescribeWorkflowExecution"] = answer
-    with pytest.raises(RPCError, match="because") as failed:
-        await client.get_workflow_handle("w").describe()
-    assert failed.value.status is status
-    assert len(door.requests) == 1
-
-
-async def test_what_a_proxy_says_becomes_a_status_too() -> None:
-    answers = [
-        httpx.Response(502, text="<html>bad gateway"),
-        httpx.Response(429, headers={"retry-after": "7"}),
-        httpx.Response(401, json=["odd"]),
-    ]
-    waits: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-
-    mock = httpx.MockTransport(lambda _: answers.pop(0))
-    transport = Transport("door.test", http_transport=mock, sleep=sleep)
-    with pytest.raises(RPCError) as failed:
-        await transport.call("GET", "/x")
-    assert failed.value.status is RPCStatusCode.UNAUTHENTICATED
-    assert waits[1] == 7
-    await transport.close()
-
-
-@pytest.mark.parametrize(
-    ("address", "url"),
-    [
-        ("127.0.0.1:8233", "http://127.0.0.1:8233"),
-        ("localhost:8233", "http://localhost:8233"),
-        ("[::1]:8233", "http://[::1]:8233"),
-        ("cloud.example:443", "https://cloud.example:443"),
-        ("http://cloud.example/", "http://cloud.example"),
-    ],
-)
-def test_a_bare_address_is_encrypted_unless_it_is_this_machine(address: str, url: str) -> None:
-    assert base_url(address) == url

@@ -168,7 +168,8 @@ class Cloud:
             f"{ROOT}/run-summaries": ("summaries", self._summary_rows),
             f"{ROOT}/workflows": ("executions", self._run_rows),
         }[path]
-        return page(rows_of(params), name, params)
+        onward = "next_page_token" if name == "usage" else "nextPageToken"
+        return page(rows_of(params), name, params, onward=onward)
 
     def _usage_rows(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
         assert params["namespace"] == "shop.acme"
@@ -177,8 +178,8 @@ class Cloud:
             {
                 "hour": at.hour,
                 "action": at.action,
-                "workflowType": at.workflow_type,
-                "taskQueue": at.task_queue,
+                "workflow_type": at.workflow_type,
+                "task_queue": at.task_queue,
                 "count": str(count),
             }
             for at, count in self.usage.items()
@@ -208,12 +209,17 @@ class Cloud:
 
 
 def page(
-    rows: list[dict[str, Any]], name: str, params: Mapping[str, str], *, within: str = ""
+    rows: list[dict[str, Any]],
+    name: str,
+    params: Mapping[str, str],
+    *,
+    within: str = "",
+    onward: str = "nextPageToken",
 ) -> dict[str, Any]:
-    place = int(params.get("nextPageToken", 0))
+    place = int(params.get(onward, 0))
     answer: dict[str, Any] = {name: rows[place : place + 1]} if rows else {}
     answer = {within: answer} if within else answer
-    return answer | ({"nextPageToken": str(place + 1)} if place + 1 < len(rows) else {})
+    return answer | ({onward: str(place + 1)} if place + 1 < len(rows) else {})
 
 
 @pytest.fixture
@@ -242,7 +248,7 @@ async def test_equal_counts_have_no_difference(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "usage"), [("start_timer", 0), ("start_timer", 2), ("query_workflow", 1)]
+    ("changed", "usage"), [("start_timer", 0), ("query_workflow", 1), ("query_workflow", 3)]
 )
 async def test_usage_that_is_too_low_or_too_high_is_a_difference(
     cloud: Cloud, changed: str, usage: int
@@ -251,6 +257,16 @@ async def test_usage_that_is_too_low_or_too_high_is_a_difference(
     cloud.usage[key(changed)] = usage
     outcome = await recount(cloud.get, "shop.acme")
     assert outcome.differences == (Difference(key(changed), recounted, usage),)
+
+
+async def test_what_a_run_without_a_history_may_have_done_is_no_difference(cloud: Cloud) -> None:
+    cloud.usage[key("start_timer")] = 2
+    outcome = await recount(cloud.get, "shop.acme")
+    assert (outcome.differences, outcome.untold) == ((), (Difference(key("start_timer"), 1, 2),))
+    assert await command.run(arguments(), cloud.get) == command.EXIT_UNTOLD
+    del cloud.summaries["run-0"], cloud.usage[key("retry_activity")]
+    outcome = await recount(cloud.get, "shop.acme")
+    assert (outcome.differences, outcome.untold) == ((Difference(key("start_timer"), 1, 2),), ())
 
 
 async def test_usage_of_a_run_that_nobody_knows_is_a_difference(cloud: Cloud) -> None:
@@ -298,12 +314,12 @@ async def test_the_command_succeeds_where_nothing_differs(
 async def test_the_command_fails_with_a_table_of_the_differences(
     cloud: Cloud, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cloud.usage[key("start_timer")] = 4
+    cloud.usage[key("query_workflow")] = 4
     assert await command.run(arguments(), cloud.get) == command.EXIT_DIFFERENT
     header, row, _, verdict = capsys.readouterr().out.splitlines()
     assert header.split() == "HOUR ACTION TYPE QUEUE RECOUNT USAGE DIFFERENCE".split()
-    assert row.split() == ["2027-01-15T08", "start_timer", "Order", "orders", "1", "4", "+3"]
-    assert verdict == "Runs: 3. Actions recounted: 6, in the usage: 9: different in 1"
+    assert row.split() == ["2027-01-15T08", "query_workflow", "Order", "orders", "2", "4", "+2"]
+    assert verdict == "Runs: 3. Actions recounted: 6, in the usage: 8: different in 1"
 
 
 def arguments(*words: str) -> argparse.Namespace:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import textwrap
 from base64 import b64decode, b64encode
 from typing import Any
 
@@ -17,9 +19,11 @@ from perdure import Worker, workflow
 from perdure.client import Client
 from perdure.exceptions import DefinitionError
 from perdure.telemetry import HEADER, OpenTelemetry
+from tests.product.otlp import Collector
 from tests.sdk.door import Door
 from tests.sdk.worked_run import WorkedRun
 
+ENDPOINT = "http://127.0.0.1:4318"
 TRACE_ID = 0x0AF7651916CD43DD8448EB211C80319C
 SPAN_ID = 0xB7AD6B7169203331
 
@@ -73,9 +77,44 @@ async def test_a_start_carries_its_trace_twice(
 
 
 def test_without_the_package_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+    loaded = [each for each in sys.modules if each.startswith("opentelemetry.")]
+    for name in ("opentelemetry", *loaded):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(DefinitionError, match="opentelemetry-api"):
         OpenTelemetry()
+    with pytest.raises(DefinitionError, match=r"install perdure\[otlp\]"):
+        OpenTelemetry.to_endpoint(ENDPOINT)
+
+
+@pytest.mark.parametrize("url", ["", "collector:4318", "grpc://collector:4317"])
+def test_a_collector_is_named_by_a_url(url: str) -> None:
+    with pytest.raises(DefinitionError, match=r"is no URL of a collector, such as http://"):
+        OpenTelemetry.to_endpoint(url)
+
+
+def test_a_program_that_ends_sends_what_it_has_not_sent_yet() -> None:
+    with Collector().listening() as collector:
+        program = textwrap.dedent(f"""
+            from perdure.telemetry import OpenTelemetry
+            telemetry = OpenTelemetry.to_endpoint("{collector.endpoint}/", service_name="orders")
+            with telemetry.working("RunActivity", "greet", {{}}, {{}}):
+                pass
+        """)
+        subprocess.run([sys.executable, "-c", program], check=True)
+    assert [(span.service, span.name) for span in collector.spans] == [
+        ("orders", "RunActivity:greet")
+    ]
+    assert collector.metrics == {("orders", "perdure.worker.task.duration")}
+
+
+def test_a_client_that_tells_nothing_loads_nothing_of_opentelemetry() -> None:
+    program = """
+        import sys
+        from perdure import Client, Worker
+        import perdure.telemetry
+        assert not [name for name in sys.modules if name.startswith("opentelemetry")]
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
 
 @pytest.mark.parametrize(

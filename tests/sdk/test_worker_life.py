@@ -112,6 +112,23 @@ async def test_a_worker_polls_on_when_the_server_comes_back(door: Door, client: 
 
 
 @pytest.mark.allow_log("poll_failed")
+async def test_an_outage_of_all_polls_is_said_once(
+    door: Door, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    outages = [httpx.ConnectError("down")] * 30
+
+    async def poll(_: Message) -> Message:
+        if outages:
+            raise outages.pop()
+        return await door.activity_tasks.get()
+
+    door.answers["PollActivityTaskQueue"] = poll
+    async with worker(client, greet, max_concurrent_activity_task_polls=5):
+        await run_one(door, task("greet", "Ada"), "RespondActivityTaskCompleted")
+    assert [record.getMessage() for record in caplog.records].count("poll_failed") == 1
+
+
+@pytest.mark.allow_log("poll_failed")
 async def test_a_worker_whose_key_is_refused_gives_up_and_says_so(
     door: Door, client: Client
 ) -> None:

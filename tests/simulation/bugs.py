@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from engine.persistence.memory import MemoryStore
-from engine.persistence.protocols import ItemKind, RunKey, ShardWrite, StoredRun
+from engine.persistence.protocols import ItemKind, RunKey, ShardWrite, StoredRun, Wakeup
 from tests.simulation.disk import SimDisk, run_now
 from tests.simulation.loop import settle
 
@@ -46,8 +46,10 @@ class AcknowledgedBeforeCommit(SimDisk):
 class TimersLostOnTakeover(SimDisk):
     """Recovery that does not read the wake-up table."""
 
-    async def wakeups(self, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-        await super().wakeups(shard_id, until_ns)
+    async def wakeups(
+        self, shard_id: int, after: Wakeup, until_ns: int, limit: int
+    ) -> list[Wakeup]:
+        await super().wakeups(shard_id, after, until_ns, limit)
         return []
 
 

@@ -16,7 +16,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from api.complete_tasks import offering_complete_tasks
 from engine.call import Call
-from engine.errors import EngineError
+from engine.errors import EngineError, StartRefused
 from engine.node import Node
 from engine.persistence.protocols import RunKey
 from engine.protocol import cell_pb2, tasks_pb2
@@ -27,6 +27,10 @@ from tests.simulation.network import CLIENTS, Lost
 M = TypeVar("M", bound=Message)
 
 WORKFLOW_SERVICE = "temporal.api.workflowservice.v1.WorkflowService"
+STARTS = (
+    workflowservice.StartWorkflowExecutionRequest,
+    workflowservice.SignalWithStartWorkflowExecutionRequest,
+)
 BUG_ERRORS = frozenset({"Internal", "DataLoss"})
 CALL_SECONDS = 5.0
 GRACE_SECONDS = 1.0
@@ -64,6 +68,8 @@ class Caller:
         self.name = name
         self.rng = random.Random(f"{cluster.swarm.seed}/{name}")
         self.bundle: Bundle | None = None
+        self.restricted_share = 0.0
+        """How many of the starts come from a namespace that may begin no run just then."""
         self._identity_count = 0
 
     def identity(self) -> str:
@@ -98,6 +104,8 @@ class Caller:
             return operation
         path = method if "." in method else f"{WORKFLOW_SERVICE}.{method}"
         call = Call(namespace.id, namespace.name, self.name, seconds)
+        if isinstance(request, STARTS) and self.rng.random() < self.restricted_share:
+            call, operation.may_start = call.without_starts(), False
         await self._send(operation, path, call, node or self.rng.choice(self.cluster.names))
         return operation
 
@@ -114,6 +122,7 @@ class Caller:
             operation.error = f"Lost: {error}"
         except EngineError as error:
             operation.run_id = str(error.ids.get("run_id") or getattr(error, "run_id", ""))
+            self.record.sometimes["a start was restricted"] += isinstance(error, StartRefused)
             self.note_refusal(operation, type(error).__name__, str(error))
         except Exception as error:
             operation.error = f"{type(error).__name__}: {error}"

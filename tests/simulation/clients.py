@@ -51,6 +51,7 @@ TASK_QUEUE_COUNT = 2
 WORKFLOW_TASK_SECONDS = 3.0
 PAGES_MAX = 500
 READ_PAGE_SIZES = (0, 1, 3, 10)
+RESTRICTED_SHARE = 0.3
 
 OPERATIONS: dict[str, tuple[str, int]] = {
     "start": ("", 6),
@@ -87,6 +88,8 @@ class Client:
         self.namespaces = namespaces
         self.known: list[tuple[Namespace, WorkflowExecution]] = []
         features = self.swarm.features
+        if "restricted_starts" in features:
+            self.caller.restricted_share = RESTRICTED_SHARE
         self.choices = [
             name
             for name, (feature, weight) in OPERATIONS.items()

@@ -20,6 +20,7 @@ from engine.persistence.protocols import (
     ShardLease,
     ShardWrite,
     StoredRun,
+    Wakeup,
 )
 from engine.visibility.query import VisibilityQuery, VisibilityRow
 from tests.simulation.history_log import Commit, LeaseTaken, Record
@@ -225,8 +226,11 @@ class SimDisk:
     async def active_runs(self, shard_id: int) -> list[RunKey]:
         return await self._read(lambda: self.disk.rows.active_runs(shard_id))
 
-    async def wakeups(self, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-        return await self._read(lambda: self.disk.rows.wakeups(shard_id, until_ns))
+    async def wakeups(
+        self, shard_id: int, after: Wakeup, until_ns: int, limit: int
+    ) -> list[Wakeup]:
+        rows = self.disk.rows
+        return await self._read(lambda: rows.wakeups(shard_id, after, until_ns, limit))
 
     async def workflow_ids(self, shard_id: int) -> list[tuple[str, str]]:
         return await self._read(lambda: self.disk.rows.workflow_ids(shard_id))

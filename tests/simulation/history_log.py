@@ -69,6 +69,8 @@ class Operation:
     task: Task | None = None
     run_id: str = ""
     """The run that a refusal speaks of, if it names one."""
+    may_start: bool = True
+    """Whether the call was allowed to begin a run."""
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from engine.cell.loaded_run import LoadedRun
 from engine.cell.namespaces import Namespaces
 from engine.cell.shard import Shard
 from engine.env.system import SlewedClock
-from engine.handlers import started_task
+from engine.handlers import started_task, starting
 from engine.history import activity, begin, cron, next_run, retry, timeouts
 from engine.history.next_run import NextRun
 from engine.history.state import Activity, RunState, Timer
@@ -241,6 +241,10 @@ def purge_looks_at_one_page(monkeypatch: pytest.MonkeyPatch) -> None:
         self._done.add(namespace_id)
 
     monkeypatch.setattr(purge.Purge, "_look", once)
+
+
+def restricted_starts_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "check_may_start", lambda call: None)
 
 
 def deletion_not_heard(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,6 +204,12 @@ BUGS = (
         sites=("commit.lost", "commit.slow"),
     ),
     Bug(
+        "a run begun by a call that may begin none",
+        frozenset({"I3"}),
+        plant=mistakes.restricted_starts_begin,
+        features=("restricted_starts",),
+    ),
+    Bug(
         "a deletion that a node missed",
         frozenset({"I32"}),
         plant=mistakes.deletion_not_heard,

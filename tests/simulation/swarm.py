@@ -46,6 +46,9 @@ SQLITE_SHARE = 0.1
 LATER_FEATURES = ("activity_timeouts", "crons", "deletes", "purge", "retries", "timeouts")
 """Drawn last, so that the seeds without them stay what they were."""
 
+LATEST_FEATURES = ("restricted_starts",)
+"""Drawn after even those."""
+
 LATER_SHARE = 0.3
 
 
@@ -106,12 +109,13 @@ def draw_swarm(seed: int) -> Swarm:
         features=some(FEATURES, 0.6),
         sites=() if calm else some(tuple(SITES), SITE_ACTIVE_SHARE),
     )
-    return replace(
+    drawn = replace(
         drawn,
         features=drawn.features + some(LATER_FEATURES, LATER_SHARE),
         nemeses=drawn.nemeses + (() if calm else some(LATER_NEMESES, LATER_NEMESIS_SHARE)),
         is_on_sqlite=rng.random() < SQLITE_SHARE,
     )
+    return replace(drawn, features=drawn.features + some(LATEST_FEATURES, LATER_SHARE))
 
 
 class Buggify:

@@ -48,6 +48,7 @@ RARE_STATES = (
     "an activity task came with a completion",
     "several completions went in one call",
     "several tasks came in one poll",
+    "a start was restricted",
 )
 
 

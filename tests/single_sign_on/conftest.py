@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from joserfc.jwk import RSAKey
 
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.installation import installation
 from engine.persistence.memory import MemoryStore
 from tenancy import Passwords
@@ -83,10 +83,6 @@ async def any_world(
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """A cloud that may ask a provider on this machine."""
     with installation(tmp_path_factory.mktemp("cloud")) as held:
-        async with open_cloud(
-            held,
-            MemoryStore(),
-            console_address=ADDRESS,
-            outgoing=Outgoing(allows_loopback=True),
-        ) as cloud:
+        settings = CloudSettings(ADDRESS, outgoing=Outgoing(allows_loopback=True))
+        async with open_cloud(held, MemoryStore(), settings) as cloud:
             yield Site(cloud)

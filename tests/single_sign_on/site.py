@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
-from api.composition import now
+from tenancy.clock import now
 from tests.control.visitor import Json, Site, Visitor
 from tests.single_sign_on.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider
 

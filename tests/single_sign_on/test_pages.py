@@ -134,7 +134,7 @@ async def test_a_member_reads_the_settings_and_is_refused_changes(
     for path in ("test", "remove", "domains/pages-seven.test/remove"):
         refused = await post(ada, f"/single-sign-on/{path}")
         assert refused.status_code == 403, path
-        assert "is not permitted" in refused.text
+        assert "Your role does not allow this" in refused.text
 
 
 async def test_the_console_s_own_address_is_the_redirect_uri(

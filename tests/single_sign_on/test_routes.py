@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from api.authentication import SESSION_COOKIE
-from api.composition import open_cloud
+from api.composition import CloudSettings, open_cloud
 from api.control.single_sign_on import SIGN_ON_COOKIE
 from api.installation import installation
 from engine.persistence.memory import MemoryStore
@@ -154,7 +154,7 @@ async def test_what_is_no_public_address_is_no_issuer_where_it_counts(
     with installation(tmp_path_factory.mktemp("strict")) as held:
         strict = Outgoing(resolve=to_this_machine)
         async with open_cloud(
-            held, MemoryStore(), console_address=ADDRESS, outgoing=strict
+            held, MemoryStore(), CloudSettings(ADDRESS, outgoing=strict)
         ) as cloud:
             owner = await Site(cloud).owner()
             for issuer in (provider.issuer, "https://login.example.com", "https://10.0.0.1"):

@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from api.processes.watch import EXIT_UNUSABLE
-from api.system.command import COMMANDS
+from api.child import EXIT_UNUSABLE
+from api.config import COMMANDS
 from tests.control.visitor import PASSWORD, Visitor
-from tests.product.conftest import preloaded
-from tests.product.server import Preloaded, Product
+from tests.product.conftest import preloaded, product
+from tests.product.server import Product
 
-__all__ = ["preloaded"]
+__all__ = ["preloaded", "product"]
 
 KILL_COUNT = 3
 EXIT_USAGE = 2
 COMMAND_SECONDS_MAX = 60
 
 pytestmark = pytest.mark.ci
-
-
-@pytest.fixture
-async def product(preloaded: Preloaded, tmp_path: Path) -> AsyncIterator[Product]:
-    product = Product(preloaded, tmp_path / "data")
-    try:
-        await product.start()
-        yield product
-        assert product.told() == []
-    finally:
-        product.kill()
 
 
 async def signed_up(product: Product) -> Visitor:

@@ -10,10 +10,20 @@ import pytest
 import sqlalchemy as sa
 
 import billing.migrations
-from tenancy import Account, AuditRecord, Database, InvalidField, NotFound, SchemaTooNew, migrate
+from tenancy import (
+    Account,
+    AuditRecord,
+    Database,
+    InvalidField,
+    NotFound,
+    SchemaTooNew,
+    database,
+    migrate,
+)
 from tenancy.accounts import create_account, locked_account
 from tenancy.database import Model, Text
 from tenancy.dialects import open_migration_engine
+from tenancy.login_limits import LoginAttempt
 from tenancy.migrate import MIGRATIONS, Migrations
 from tests.tenancy.cloud import Cloud
 
@@ -44,6 +54,26 @@ async def test_the_migrations_make_exactly_the_models(new_control_url: str) -> N
     with engine.begin() as connection:
         alembic.command.check(MIGRATIONS.config(connection))
     engine.dispose()
+
+
+@pytest.mark.parametrize(("count", "left"), [(2, 0), (3, 1)])
+async def test_one_unit_of_work_forgets_few_of_the_rows_that_are_over(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, count: int, left: int
+) -> None:
+    monkeypatch.setattr(database, "ROWS_FORGOTTEN_AT_ONCE", 2)
+    at = cloud.clock.now()
+    over, kept = LoginAttempt.key == b"over", LoginAttempt(id="kept", key=b"kept", at=at)
+    async with cloud.database.transaction() as session:
+        attempts = (
+            LoginAttempt(id=f"over-{number}", key=b"over", at=at) for number in range(count)
+        )
+        session.add_all([kept, *attempts])
+    for expected in (left + 1, 1):
+        async with cloud.database.transaction() as session:
+            await database.forget(session, LoginAttempt.id, over)
+        async with cloud.database.reading() as session:
+            counted = sa.select(sa.func.count()).select_from(LoginAttempt)
+            assert await session.scalar(counted) == expected
 
 
 async def test_a_unit_of_work_that_raises_leaves_nothing(cloud: Cloud) -> None:

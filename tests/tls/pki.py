@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
@@ -78,6 +79,7 @@ class Wanted:
     days_to: float = 30
     subject: x509.Name | None = None
     key_id: x509.SubjectKeyIdentifier | None = None
+    constraints: x509.NameConstraints | None = None
     version_1: bool = False
 
 
@@ -105,7 +107,7 @@ def issue(issuer: Identity | None, it: Wanted) -> Identity:
         .not_valid_before(now + timedelta(days=it.days_from))
         .not_valid_after(now + timedelta(days=it.days_to))
     )
-    for extension, is_critical in _extensions(it, key, signing):
+    for extension, is_critical in _extensions(it, key, issuer):
         draft = draft.add_extension(extension, critical=is_critical)
     hash = None if isinstance(signing, ed25519.Ed25519PrivateKey) else it.hash
     return Identity(draft.sign(signing, hash), key)  # type: ignore[arg-type]
@@ -126,6 +128,31 @@ def leaf(issuer: Identity, **more: object) -> Identity:
     return issue(issuer, Wanted(**more))  # type: ignore[arg-type]
 
 
+def revocation_list(
+    issuer: Identity,
+    *revoked: Identity,
+    days_from: float = -1,
+    days_to: float = 7,
+    extensions: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    hash: hashes.HashAlgorithm | None = None,
+) -> str:
+    """What the issuer says that it has revoked, in PEM."""
+    now = datetime.now(UTC)
+    draft = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(issuer.certificate.subject)
+        .last_update(now + timedelta(days=days_from))
+        .next_update(now + timedelta(days=days_to))
+    )
+    for each in revoked:
+        entry = x509.RevokedCertificateBuilder(each.certificate.serial_number, now)
+        draft = draft.add_revoked_certificate(entry.build())
+    for extension, is_critical in extensions:
+        draft = draft.add_extension(extension, critical=is_critical)
+    signed = draft.sign(issuer.key, hash or hashes.SHA256())  # type: ignore[arg-type]
+    return signed.public_bytes(PEM).decode()
+
+
 def signed_with_sha1(it: Identity, issuer: Identity) -> Identity:
     """The same, signed by an RSA issuer as nobody should any more; libraries refuse to."""
     assert isinstance(issuer.key, rsa.RSAPrivateKey)
@@ -144,8 +171,30 @@ def signed_with_sha1(it: Identity, issuer: Identity) -> Identity:
 
 def twin(victim: Identity) -> Identity:
     """Another's CA with the name and the key id of this one."""
-    key_id = victim.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
-    return authority(subject=victim.certificate.subject, key_id=key_id.value)
+    return authority(subject=victim.certificate.subject, key_id=key_id_of(victim))
+
+
+def twin_in(form: _ASN1Type, victim: Identity) -> Identity:
+    """One whose name has the same letters in another form of string."""
+    written = [
+        x509.NameAttribute(each.oid, each.value, form) for each in victim.certificate.subject
+    ]
+    return authority(subject=x509.Name(written), key_id=key_id_of(victim))
+
+
+def cross_signed(it: Identity, issuer: Identity) -> Identity:
+    """The same CA, signed by another one too."""
+    subject = it.certificate.subject
+    return authority(issuer=issuer, subject=subject, key=it.key, key_id=key_id_of(it))
+
+
+def key_id_of(it: Identity) -> x509.SubjectKeyIdentifier:
+    """As it says itself; made of its key where it says nothing."""
+    try:
+        found = it.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except x509.ExtensionNotFound:
+        return x509.SubjectKeyIdentifier.from_public_key(it.key.public_key())
+    return found.value
 
 
 def uri(text: str) -> x509.GeneralName:
@@ -170,14 +219,17 @@ def _name(it: Wanted) -> x509.Name:
 
 
 def _extensions(
-    it: Wanted, key: PrivateKey, signing: PrivateKey
+    it: Wanted, key: PrivateKey, issuer: Identity | None
 ) -> list[tuple[x509.ExtensionType, bool]]:
     if it.version_1:
         return []
-    found: list[tuple[x509.ExtensionType, bool]] = [
-        (it.key_id or x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
-        (x509.AuthorityKeyIdentifier.from_issuer_public_key(signing.public_key()), False),
-    ]
+    key_id = it.key_id or x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    # What an issuer calls its key is what its certificates call it, be it true or not.
+    signing_id = key_id if issuer is None else key_id_of(issuer)
+    made_of = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier
+    found: list[tuple[x509.ExtensionType, bool]] = [(key_id, False), (made_of(signing_id), False)]
+    if it.constraints is not None:
+        found.append((it.constraints, True))
     if it.is_authority is not None:
         found.append((x509.BasicConstraints(it.is_authority, it.path_length), True))
     may_sign = it.is_authority if it.may_sign is None else it.may_sign

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
-from api.composition import Cloud, open_cloud
+from api.composition import Cloud, CloudSettings, open_cloud
 from api.installation import installation
 from api.server import Secured, Server, bound_socket
 from api.tls import TlsSettings
@@ -144,7 +144,7 @@ async def listed(
 async def serving(data: Path, settings: TlsSettings | None = None) -> AsyncIterator[TlsSite]:
     with installation(data) as held:
         settings = settings or TlsSettings(port=0)
-        async with open_cloud(held, MemoryStore(), console_address=ADDRESS, tls=settings) as cloud:
+        async with open_cloud(held, MemoryStore(), CloudSettings(ADDRESS, tls=settings)) as cloud:
             plain, secured = bound_socket("127.0.0.1", 0), bound_socket("127.0.0.1", 0)
             assert cloud.tls.trust is not None
             server = Server(

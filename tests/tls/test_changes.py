@@ -12,8 +12,9 @@ import httpx
 import pytest
 
 from tenancy import Database, SnapshotFile, SnapshotReader, denied_certificates
+from tenancy.certificates import authority_id
 from tenancy.key_text import KeyDigests
-from tests.tls.pki import Identity, authority, leaf
+from tests.tls.pki import Identity, authority, leaf, revocation_list
 from tests.tls.site import REFUSED, Tenant, TlsSite, listed
 
 OLD, NEW = authority("Acme old"), authority("Acme new")
@@ -195,12 +196,18 @@ async def test_another_process_follows_the_change_and_keeps_it_on_disk(
         "/api/v1/denied-certificates",
         {"namespace": tenant.namespace, "fingerprint": "ab" * 32},
     )
+    lost = leaf(NEW)
+    await tenant.visitor.post(
+        "/api/v1/revocation-lists",
+        {"namespace": tenant.namespace, "revocation_list": revocation_list(NEW, lost)},
+    )
     await reader.refresh()
     after = reader.trust(tenant.namespace)
     assert before is not None
     assert after is not None
     assert (before.trust.authorities, after.trust.authorities) == (OLD.pem, NEW.pem)
     assert after.denied == {"ab" * 32}
+    assert after.revoked == {authority_id(NEW.certificate): {lost.certificate.serial_number}}
     assert changed == [tenant.namespace]
     assert file.load().trusts[tenant.namespace] == after
     await database.aclose()

@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from tests.tls.pki import Identity, authority, leaf
+from tests.tls.pki import Identity, authority, leaf, revocation_list
 from tests.tls.site import Tenant, TlsSite
 
 ROOT = authority("Acme root", organization="Acme")
@@ -96,6 +96,25 @@ async def test_a_certificate_is_denied_and_allowed_again(site: TlsSite, tenant: 
     assert await outcome(site, tenant, worker) == 200
     refused = await browser.send("/denied", fingerprint="zz")
     assert (refused.status_code, "64 hexadecimal digits" in refused.text) == (400, True)
+
+
+async def test_a_revocation_list_is_uploaded_and_removed(site: TlsSite, tenant: Tenant) -> None:
+    browser, worker = Browser(tenant), leaf(ROOT)
+    await browser.save(ROOT.pem)
+    text = revocation_list(ROOT, worker).replace("\n", "\r\n")
+    answer = await browser.send("/revocation-lists", revocation_list=text)
+    assert answer.headers["location"] == f"{browser.path}?notice=list-uploaded"
+    assert await outcome(site, tenant, worker) == 401
+    page = (await browser.page()).text
+    assert "1 revoked, issued" in page
+    removal = re.search(r"/revocation-lists/[0-9a-f]{64}/remove", page)
+    assert removal is not None
+    assert (await browser.send(removal[0])).status_code == 303
+    assert await outcome(site, tenant, worker) == 200
+    foreign = revocation_list(authority("Eve"))
+    refused = await browser.send("/revocation-lists", revocation_list=foreign)
+    assert (refused.status_code, "is of no CA of this namespace" in refused.text) == (400, True)
+    assert foreign.splitlines()[1] in refused.text
 
 
 async def test_what_expires_soon_is_shown_to_do_so(tenant: Tenant) -> None:

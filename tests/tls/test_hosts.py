@@ -34,6 +34,129 @@ async def test_a_certificate_opens_its_own_namespace_and_no_other(site: TlsSite)
     assert await site.outcome(acme_host, rival.namespace, worker) == 421
 
 
+CALLS = (
+    ("GET", "/api/v1/namespaces/{}"),
+    ("GET", "/api/v1/namespaces/{}/workflows"),
+    ("GET", "/api/v1/namespaces/{}/workflows/w-1"),
+    ("GET", "/api/v1/namespaces/{}/workflows/w-1/history"),
+    ("POST", "/api/v1/namespaces/{}/workflows/w-1"),
+    ("POST", "/api/v1/namespaces/{}/workflows/w-1/signal/go"),
+    ("POST", "/api/v1/namespaces/{}/workflows/w-1/terminate"),
+    ("GET", "/cloud/namespaces/{}"),
+    ("GET", "/cloud/current-identity"),
+)
+
+
+async def test_no_call_with_a_certificate_crosses_from_host_to_host(site: TlsSite) -> None:
+    """At the neighbour's host it is nobody's; at its own it speaks of its own namespace only."""
+    acme, rival = await site.tenant(), await site.tenant()
+    acme_root, rival_root = authority("Acme"), authority("Rival")
+    await acme.trust(acme_root)
+    await rival.trust(rival_root)
+    for ours, theirs, certificate in (
+        (acme, rival, leaf(acme_root)),
+        (rival, acme, leaf(rival_root)),
+    ):
+        own_host, foreign_host = site.host(ours.namespace), site.host(theirs.namespace)
+        own, foreign = site.client(certificate), site.client(certificate)
+        for verb, path in CALLS:
+            for named in (ours.namespace, theirs.namespace):
+                with pytest.raises(httpx.TransportError):
+                    await called(foreign, foreign_host, verb, path, named)
+            told = await called(own, own_host, verb, path, theirs.namespace)
+            absent = await called(own, own_host, verb, path, "orders.aaaaaa")
+            assert told.status_code == absent.status_code
+            assert told.text == absent.text.replace("orders.aaaaaa", theirs.namespace)
+            assert told.is_success == ("{}" not in path)
+            # The connection is there; the other host is not behind it.
+            assert (
+                await called(own, foreign_host, verb, path, theirs.namespace)
+            ).status_code == 421
+
+
+async def test_a_key_opens_no_host_of_another_account(site: TlsSite) -> None:
+    """With no certificate, or with one that the host trusts."""
+    acme, rival = await site.tenant(), await site.tenant()
+    root = authority("Acme")
+    await acme.trust(root)
+    key = {"authorization": f"Bearer {await rival.visitor.key()}"}
+    host, own_host = site.host(acme.namespace), site.host(rival.namespace)
+    for client in (site.client(), site.client(leaf(root))):
+        for verb, path in CALLS[:-1]:
+            answer = await called(client, host, verb, path, acme.namespace, **key)
+            assert answer.status_code == 404
+            answer = await called(client, host, verb, path, rival.namespace, **key)
+            assert answer.status_code == 421
+    for verb, path in CALLS[:-1]:
+        answer = await called(site.client(), own_host, verb, path, acme.namespace, **key)
+        assert answer.status_code == 421
+
+
+CONTROL_CALLS = (
+    ("GET", "/api/v1/client-certificates?namespace={}", None),
+    ("GET", "/api/v1/usage?namespace={}", None),
+    ("POST", "/api/v1/denied-certificates", {"fingerprint": "00"}),
+    ("POST", "/api/v1/revocation-lists", {"revocation_list": ""}),
+    ("POST", "/api/v1/budgets", {"name": "x"}),
+)
+
+
+@pytest.mark.parametrize(("verb", "path", "body"), CONTROL_CALLS)
+async def test_what_the_control_plane_is_asked_is_about_the_host_too(
+    site: TlsSite, verb: str, path: str, body: dict[str, str] | None
+) -> None:
+    acme, rival = await site.tenant(), await site.tenant()
+    key = {"authorization": f"Bearer {await acme.visitor.key()}"}
+    other = await acme.visitor.namespace("billing")
+
+    async def status(host: str, named: str) -> int:
+        content = None if body is None else {**body, "namespace": named}
+        host = site.host(host)
+        answer = await site.client().request(
+            verb,
+            path.format(named),
+            json=content,
+            headers={"host": host, **key},
+            extensions={"sni_hostname": host},
+        )
+        return answer.status_code
+
+    assert await status(acme.namespace, acme.namespace) in (200, 400)
+    for host, named in (
+        (acme.namespace, other),
+        (acme.namespace, "orders.aaaaaa"),
+        (rival.namespace, acme.namespace),
+        (rival.namespace, rival.namespace),
+    ):
+        assert await status(host, named) == 421
+
+
+async def test_an_account_is_asked_about_at_its_own_hosts(site: TlsSite) -> None:
+    acme, rival = await site.tenant(), await site.tenant()
+    key = {"authorization": f"Bearer {await acme.visitor.key()}"}
+    for tenant, status in ((acme, 200), (rival, 421)):
+        answer = await called(
+            site.client(), site.host(tenant.namespace), "GET", "/api/v1/billing", "", **key
+        )
+        assert answer.status_code == status
+
+
+async def called(
+    client: httpx.AsyncClient,
+    host: str,
+    verb: str,
+    path: str,
+    namespace: str,
+    **headers: str,
+) -> httpx.Response:
+    return await client.request(
+        verb,
+        path.format(namespace),
+        headers={"host": host, **headers},
+        extensions={"sni_hostname": host},
+    )
+
+
 async def test_another_namespace_of_the_account_has_a_trust_of_its_own(
     site: TlsSite, tenant: Tenant
 ) -> None:

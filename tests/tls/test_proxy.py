@@ -13,7 +13,10 @@ import pytest
 
 from api.tls import TlsSettings
 from api.tls.forwarded import FORWARDED_CHARACTERS_MAX, ForwardedPeers, Proxy
+from api.tls.hop import Hop
 from api.transports.errors import InvalidHeader
+from tenancy.login_limits import ATTEMPTS_PER_ADDRESS_MAX
+from tests.control.visitor import PASSWORD
 from tests.product.server import free_port
 from tests.tls import zoo
 from tests.tls.pki import SERVER, Identity, authority, dns, leaf
@@ -34,6 +37,7 @@ http {{
       proxy_pass http://127.0.0.1:{behind};
       proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header Host $ssl_server_name;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_set_header X-Client-Cert $ssl_client_escaped_cert;
       proxy_set_header X-Perdure-Hop "{secret}";
     }}
@@ -108,6 +112,52 @@ async def test_a_ca_that_is_removed_is_gone_behind_a_proxy_too(behind: TlsSite) 
     assert await status(behind, host, tenant.namespace, told=told) == 200
     await tenant.trust(zoo.stranger())
     assert await status(behind, host, tenant.namespace, told=told) == 401
+
+
+@pytest.mark.parametrize("is_proven", [True, False])
+async def test_log_ins_are_limited_by_the_address_that_the_proxy_tells(
+    behind: TlsSite, is_proven: bool
+) -> None:
+    """Nobody shuts out those who come by the same proxy; who writes the header gains nothing."""
+    visitor = behind.plain.stranger(**({"x-perdure-hop": SECRET} if is_proven else {}))
+
+    async def log_in(clients: str) -> int:
+        visitor.http.headers["x-forwarded-for"] = clients
+        wrong = {"email": behind.plain.new_email(), "password": PASSWORD}
+        return (await visitor.call("POST", "/api/v1/login", wrong)).status_code
+
+    forged = [f"198.51.100.{number}" for number in range(ATTEMPTS_PER_ADDRESS_MAX)]
+    for each in forged:
+        assert await log_in(f"{each}, 203.0.113.7" if is_proven else each) == 401
+    assert await log_in("203.0.113.7") == 429
+    assert await log_in("203.0.113.7, 203.0.113.8") == (401 if is_proven else 429)
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("evil, 203.0.113.7", "203.0.113.7"),
+        ("1.1.1.1,2001:DB8::1 ", "2001:db8::1"),
+        (None, None),
+    ],
+)
+def test_the_last_address_of_the_header_is_the_clients(
+    told: str | None, address: str | None
+) -> None:
+    headers = {b"x-perdure-hop": SECRET.encode()}
+    if told is not None:
+        headers[b"x-forwarded-for"] = told.encode()
+    assert Hop(SECRET).client(headers) == address
+    headers[b"x-perdure-hop"] = SECRET[:-1].encode()
+    assert Hop(SECRET).client(headers) is None
+
+
+@pytest.mark.parametrize("told", ["", "unknown", "203.0.113.7:80", "203.0.113.7,"])
+def test_a_hop_that_tells_no_address_is_refused(told: str) -> None:
+    headers = {b"x-perdure-hop": SECRET.encode(), b"x-forwarded-for": told.encode()}
+    with pytest.raises(InvalidHeader, match="without a port"):
+        Hop(SECRET).client(headers)
 
 
 def peers(proxy: Proxy) -> ForwardedPeers:

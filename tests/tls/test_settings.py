@@ -11,9 +11,12 @@ import pytest
 from api.config import read_config
 from api.tls import TlsSettings
 from api.tls.config import as_arguments
-from api.tls.forwarded import SECRET_CHARACTERS_MIN, Proxy
-from api.tls.issuer import CertificateFiles, CertificateUnusable, LocalIssuer
+from api.tls.files import CertificateFiles
+from api.tls.forwarded import Proxy
+from api.tls.hop import SECRET_CHARACTERS_MIN
+from api.tls.issuer import LocalIssuer
 from api.tls.peer import HostNames, host_in
+from api.tls.shown import CertificateUnusable
 from tests.tls.pki import SERVER, authority, dns, leaf
 from tests.tls.site import TlsSite, serving
 
@@ -42,6 +45,7 @@ def test_another_process_is_told_the_same() -> None:
         (["--base-domain", "a_b"], "is a host name"),
         (["--base-domain", ".a"], "is a host name"),
         (["--proxy", "nginx"], "at least 32 characters in PERDURE_PROXY_SECRET"),
+        ([], "at least 32 characters in PERDURE_PROXY_SECRET"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(

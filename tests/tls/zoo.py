@@ -8,6 +8,7 @@ from functools import cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.name import _ASN1Type
 
 from tenancy.certificate_check import CHAIN_CERTIFICATES_MAX, INTERMEDIATES_MAX
 from tests.tls.pki import (
@@ -16,6 +17,7 @@ from tests.tls.pki import (
     Identity,
     Wanted,
     authority,
+    cross_signed,
     dns,
     ec_key,
     issue,
@@ -23,6 +25,7 @@ from tests.tls.pki import (
     rsa_key,
     signed_with_sha1,
     twin,
+    twin_in,
     uri,
 )
 
@@ -66,6 +69,19 @@ def hostile() -> Identity:
     return twin(root())
 
 
+@cache
+def printable() -> Identity:
+    """One whose name is the same for who compares letters, and another for who compares bytes."""
+    return twin_in(_ASN1Type.PrintableString, root())
+
+
+@cache
+def constrained() -> Identity:
+    """An intermediate for machines below one name."""
+    below = x509.NameConstraints([dns("acme.test")], None)
+    return authority("Acme machines", root(), constraints=below)
+
+
 def trusted() -> tuple[Identity, ...]:
     return root(), rsa_root(), stored_issuer()
 
@@ -102,6 +118,19 @@ GOOD: Mapping[str, Make] = {
     "a stranger sent along": lambda: leaf(root()).with_chain(stranger()),
     "the hostile twin sent along": lambda: leaf(root()).with_chain(hostile()),
     "an issuer with path length 0": lambda: _of(authority("i0", root(), path_length=0)),
+    "an issuer that a stranger signed too": lambda: leaf(issuer()).with_chain(
+        issuer(), cross_signed(issuer(), stranger())
+    ),
+    "our root, as a stranger signed it, sent along": lambda: leaf(root()).with_chain(
+        cross_signed(root(), stranger())
+    ),
+    "of a stranger whom our root has signed": lambda: leaf(stranger()).with_chain(
+        cross_signed(stranger(), root())
+    ),
+    "within the names of its issuer": lambda: leaf(
+        constrained(), names=(dns("worker.acme.test"),)
+    ).with_chain(constrained()),
+    "the printable twin sent along": lambda: leaf(root()).with_chain(printable()),
     "as many intermediates as may be": lambda: _deep(INTERMEDIATES_MAX),
     "as many certificates as may be": lambda: leaf(root()).with_chain(
         *[stranger()] * (CHAIN_CERTIFICATES_MAX - 1)
@@ -155,6 +184,22 @@ BAD: Mapping[str, Make] = {
     "of the hostile twin": lambda: leaf(hostile()),
     "of the hostile twin, sent along": lambda: _of(hostile()),
     "of the hostile twin, our root sent along": lambda: leaf(hostile()).with_chain(root()),
+    "of the printable twin": lambda: leaf(printable()),
+    "of the printable twin, sent along": lambda: _of(printable()),
+    "of the printable twin, our root sent along": lambda: leaf(printable()).with_chain(root()),
+    "of the hostile twin, as our root would be if it had signed it": lambda: leaf(
+        hostile()
+    ).with_chain(cross_signed(hostile(), hostile()), root()),
+    "of an issuer that a stranger alone has signed": lambda: leaf(issuer()).with_chain(
+        cross_signed(issuer(), stranger())
+    ),
+    "of an issuer that the hostile twin has signed": lambda: leaf(issuer()).with_chain(
+        cross_signed(issuer(), hostile()), hostile()
+    ),
+    "of the twin of an issuer": lambda: leaf(twin(issuer())).with_chain(issuer()),
+    "beyond the names of its issuer": lambda: leaf(
+        constrained(), names=(dns("worker.rival.test"),)
+    ).with_chain(constrained()),
     "of a leaf with the root's name": _borrowed_name,
     "self-signed": lambda: issue(None, Wanted()),
     "self-signed with the root's name": lambda: issue(

@@ -14,7 +14,9 @@ from starlette.routing import Route
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 
+from tests.web.fake_billing import BILLING, billing_routes
 from tests.web.fake_budgets import budget_routes
+from tests.web.fake_people import people_routes
 from tests.web.histories import as_json, execution, greeting_history, history_json, json_payload
 
 ACCOUNT = "k7m2qx"
@@ -23,15 +25,6 @@ EMAIL = "ada@example.com"
 PASSWORD = "correct horse battery"
 CSRF = "c5rf"
 COOKIE = "session=s3ss10n"
-BILLING = {
-    "account_id": ACCOUNT,
-    "plan": "developer",
-    "currency": "USD",
-    "payment_service": "stand-in",
-    "card": None,
-    "owed": "0.00",
-    "is_restricted": False,
-}
 TOKEN = "prd_abcdefghijklmnop_0123456789012345678901234567890123456789012abcdef01"
 
 
@@ -56,7 +49,9 @@ class FakeCloud:
     next_page: str = ""
     events_per_page: int = 1_000
     writes: list[tuple[str, str, Any]] = field(default_factory=list)
+    role: str = "owner"
     activates: bool = True
+    denied: str = ""
 
     def app(self) -> Starlette:
         workflow = "/api/v1/namespaces/{namespace}/workflows/{workflow:path}"
@@ -69,10 +64,8 @@ class FakeCloud:
                 Route("/api/v1/session", self.guarded(self.session)),
                 Route("/api/v1/usage/cost", self.guarded(self.usage_cost)),
                 *budget_routes(self),
-                Route("/api/v1/billing", self.guarded(self.show_billing)),
-                Route("/api/v1/billing/{page}", self.guarded(self.open_page), methods=["POST"]),
-                Route("/api/v1/invoices", self.guarded(self.list_invoices)),
-                Route("/api/v1/invoices/{id}", self.guarded(self.show_invoice)),
+                *people_routes(self),
+                *billing_routes(self),
                 Route("/api/v1/usage/series", self.guarded(self.usage_series)),
                 Route("/cloud/namespaces", self.guarded(self.list_namespaces)),
                 Route("/cloud/namespaces", self.guarded(self.create_namespace), methods=["POST"]),
@@ -107,6 +100,8 @@ class FakeCloud:
                 return refusal(401, 16, "the session has ended; log in again")
             if request.method != "GET" and request.headers.get("x-csrf-token") != CSRF:
                 return refusal(403, 7, "the request does not come from a page of this session")
+            if self.denied:
+                return refusal(403, 7, self.denied)
             answer = await handler(request)
             return answer if isinstance(answer, Response) else JSONResponse(answer)
 
@@ -116,12 +111,17 @@ class FakeCloud:
         given = await request.json()
         if given["password"] != PASSWORD:
             return refusal(401, 16, "the e-mail or the password is wrong")
-        answer = {"account_id": ACCOUNT, "email": given["email"], "csrf_token": CSRF}
+        answer = {
+            "account_id": ACCOUNT,
+            "email": given["email"],
+            "role": self.role,
+            "csrf_token": CSRF,
+        }
         headers = {"set-cookie": f"{COOKIE}; HttpOnly; SameSite=Lax; Path=/"}
         return JSONResponse(answer, 201, headers)
 
     async def session(self, request: Request) -> Any:
-        return {"account_id": ACCOUNT, "email": EMAIL, "csrf_token": CSRF}
+        return {"account_id": ACCOUNT, "email": EMAIL, "role": self.role, "csrf_token": CSRF}
 
     async def written(self, request: Request) -> Any:
         body = await request.json() if await request.body() else dict(request.query_params)
@@ -143,7 +143,12 @@ class FakeCloud:
             "is_enabled": True,
             "authorities": [authority],
             "denied": [{"fingerprint": "cd" * 32, "denied_at": day.isoformat()}],
+            "revocation_lists": [self.revocations(day)],
         }
+
+    def revocations(self, day: datetime) -> Any:
+        known = {"authority": "ef" * 32, "issuer": "CN=Acme root", "revoked_count": 3}
+        return {**known, "issued_at": day.isoformat(), "next_at": day.isoformat()}
 
     async def list_namespaces(self, request: Request) -> Any:
         return {"namespaces": [self.namespace(name) for name in self.namespaces]}
@@ -267,22 +272,6 @@ class FakeCloud:
             if first <= hour < last
         ]
         return {"currency": "USD", "points": points}
-
-    async def show_billing(self, request: Request) -> Any:
-        return self.billing
-
-    async def open_page(self, request: Request) -> Any:
-        await self.written(request)
-        return {"url": f"https://checkout.stripe.com/{request.path_params['page']}"}
-
-    async def list_invoices(self, request: Request) -> Any:
-        return {"invoices": self.invoices, "next_page_token": self.next_page}
-
-    async def show_invoice(self, request: Request) -> Any:
-        for each in self.invoices:
-            if each["id"] == request.path_params["id"]:
-                return each
-        return refusal(404, 5, "no such invoice")
 
     async def usage_cost(self, request: Request) -> Any:
         return {**self.cost, "month": request.query_params["month"]}

@@ -52,6 +52,32 @@ async def test_a_card_and_what_is_owed_are_shown(user: Visitor) -> None:
     assert f"/billing/invoices/{ID}" in page.links()
 
 
+async def test_both_plans_are_shown_with_their_prices(user: Visitor) -> None:
+    page = await user.page("/billing")
+    developer, business = (it.text for it in page.one("div", _class="pair").all("section"))
+    assert developer.startswith("Developer in force")
+    assert "None" in developer
+    assert "$50.00" in developer
+    assert developer.endswith("10 % of their cost")
+    assert "in force" not in business
+    assert "2 500 000 Actions" in business
+    assert "$45.00 up to 10 000 000" in business
+    assert "$25.00 all others" in business
+    assert business.endswith("10 % of their cost, at least $500.00")
+
+
+async def test_a_plan_is_chosen_from_the_next_month_on(user: Visitor) -> None:
+    answer = await user.post("/billing/plan", plan="business")
+    assert answer.headers["location"] == "/billing?notice=saved"
+    assert user.cloud.writes == [("PUT", "/api/v1/billing/plan", {"plan": "business"})]
+    user.cloud.billing |= {"next_plan": "business"}
+    page = await user.page("/billing")
+    assert "Business from 1 December 2026 on" in page.text
+    assert "Business takes the place of Developer on 1 December 2026" in page.text
+    (chosen,) = (it for it in page.all("option") if "selected" in it.attributes)
+    assert chosen.attributes["value"] == "business"
+
+
 @pytest.mark.parametrize("page", ["checkout", "portal"])
 async def test_a_button_leads_to_the_payment_service(user: Visitor, page: str) -> None:
     answer = await user.post(f"/billing/{page}")

@@ -25,13 +25,18 @@ pytestmark = pytest.mark.skipif(chromium() is None, reason="Chromium is not inst
 
 HOME = f"/namespaces/{NAMESPACE}"
 RUNNING = f"{HOME}/workflows/order-1042/{RUN_ID}"
+SHOWN_MS_MAX = 20_000
+"""A machine with other work is slow, and no page is wrong for that."""
+
 VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Browser]:
+    expect.set_options(timeout=SHOWN_MS_MAX)
     with browser() as started:
         yield started
+    expect.set_options(timeout=None)
 
 
 @pytest.fixture
@@ -72,16 +77,19 @@ def url(cloud: FakeCloud, page: Page) -> Iterator[str]:
     with served(cloud) as address:
         page.context.add_cookies([{"name": name, "value": value, "url": address}])
         yield address
+        # A page that follows something asks on, and would complain of a server that has left.
+        page.close()
 
 
 @pytest.fixture
-def base_url() -> Iterator[str]:
+def base_url(page: Page) -> Iterator[str]:
     """A cloud nobody has signed up to yet: the one that is named, or one in memory."""
     if (named := console_url()) is not None:
         yield named
         return
     with served(FakeCloud()) as address:
         yield address
+        page.close()
 
 
 def test_a_stranger_gets_from_the_first_page_to_a_worker_with_a_key(
@@ -188,6 +196,24 @@ def test_a_running_workflow_goes_on_while_it_is_watched(
     expect(entry.get_by_text("Activity task completed")).to_be_visible()
 
 
+@pytest.mark.parametrize("path", [HOME, f"{HOME}/workflows", RUNNING])
+def test_a_page_that_follows_something_outlasts_a_refusal(
+    page: Page, url: str, cloud: FakeCloud, complaints: list[str], path: str
+) -> None:
+    page.goto(url + path)
+    shown = page.locator("#main").get_by_text("order-1042").first
+    expect(shown).to_be_visible()
+    for _ in range(2):
+        with page.expect_response(lambda response: response.status == 403):
+            cloud.denied = "the cloud is away"
+    cloud.denied = ""
+    expect(shown).to_be_visible()
+    cloud.executions[0].CopyFrom(execution("order-1042", "TERMINATED", events=14))
+    expect(page.locator("#main").get_by_text("Terminated").last).to_be_visible()
+    # The browser tells of each answer that is a refusal.
+    complaints.clear()
+
+
 def test_a_bar_of_the_timeline_opens_its_step(page: Page, url: str) -> None:
     page.goto(url + RUNNING)
     page.locator("workflow-timeline .lane").first.press("Enter")
@@ -204,6 +230,27 @@ def test_the_latest_event_of_a_long_history_is_reached_by_keyboard(
     expect(page.locator("#step-1100")).to_be_in_viewport()
     page.get_by_role("link", name="First", exact=True).press("Enter")
     expect(page.locator("#step-1")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_page_of_the_account_is_led_to_from_the_top_of_each(
+    page: Page, url: str, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{url}/namespaces")
+    page.get_by_label("Account menu").press("Enter")
+    for address in (
+        "/namespaces",
+        "/usage",
+        "/budgets",
+        "/billing",
+        "/members",
+        "/single-sign-on",
+        "/security",
+        "/docs",
+    ):
+        links = page.get_by_role("banner").locator(f"a[href='{address}']")
+        assert [each.is_visible() for each in links.all()].count(True) == 1, address
 
 
 def test_a_theme_that_was_chosen_stays(page: Page, url: str) -> None:
@@ -264,6 +311,6 @@ def test_every_page_fits_its_window(
         ):
             page.goto(address + path)
             widths[path] = page.evaluate("document.documentElement.scrollWidth")
-    context.close()
+        context.close()
     assert widths == dict.fromkeys(widths, width)
     assert not complaints

@@ -14,6 +14,13 @@ async def test_the_first_page_invites_a_stranger_to_sign_up(stranger: Visitor) -
     assert "/sign-up" in (await stranger.page("/")).links()
 
 
+async def test_what_a_role_does_not_allow_is_told_without_the_name_of_a_call(user: Visitor) -> None:
+    user.cloud.denied = "GET /x is not permitted on 'k7m2qx'; ask an owner for finance access"
+    page = await user.page("/billing", 403)
+    told = "Your role does not allow this; ask an owner for finance access."
+    assert page.one("p", role="alert").text == told
+
+
 async def test_the_first_page_takes_a_user_to_the_namespaces(user: Visitor) -> None:
     response = await user.get("/")
     assert (response.status_code, response.headers["location"]) == (303, "/namespaces")

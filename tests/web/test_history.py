@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from temporalio.api.failure.v1 import Failure
 
 from tests.web.histories import (
     activity_events,
     as_json,
     encrypted_payload,
     event,
+    failure,
     history_json,
     json_payload,
 )
@@ -46,6 +48,23 @@ def test_a_workflow_task_is_shown_only_when_it_failed() -> None:
 
 def test_a_step_whose_beginning_is_on_an_earlier_page_stands_by_itself() -> None:
     assert step_lines(activity_events(5, "a", 0, 1)[2]) == ["activity Activity: completed"]
+
+
+def test_a_step_that_nothing_ends_stands_as_its_page_says() -> None:
+    begun = event(8, "TIMER_STARTED", 0, start_to_fire_timeout=timedelta(days=30))
+    ended = event(9, "WORKFLOW_EXECUTION_TERMINATED", 1, reason="made by mistake")
+    timer, end = steps_of(read_events(history_json([begun, ended])), "unfinished")
+    assert (timer.status, timer.is_open, timer.ended_at) == ("unfinished", True, None)
+    assert (end.status, end.summary) == ("terminated", "made by mistake")
+
+
+def test_a_failed_step_is_summed_up_by_what_failed_and_not_by_what_carries_it() -> None:
+    carried = Failure(message="Activity task failed", cause=failure())
+    carried.activity_failure_info.SetInParent()
+    (step,) = steps_of(
+        read_events(history_json([event(9, "WORKFLOW_EXECUTION_FAILED", 1, failure=carried)]))
+    )
+    assert step.summary == "the card was declined"
 
 
 def test_a_canceled_timer_is_one_step() -> None:

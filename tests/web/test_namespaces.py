@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from tests.web.conftest import ORIGIN, Visitor
 from tests.web.fake_cloud import ACCOUNT, NAMESPACE, TOKEN, FakeCloud
 from tests.web.histories import execution
@@ -66,6 +68,23 @@ async def test_an_unknown_namespace_is_a_page_that_says_so(user: Visitor) -> Non
     assert "/usage" in page.links(), "who is logged in still is"
 
 
+async def test_the_menu_leads_nowhere_that_a_role_may_not_go(
+    cloud: FakeCloud, user: Visitor
+) -> None:
+    shown = {
+        "owner": {"/usage", "/budgets", "/billing"},
+        "finance_admin": {"/usage", "/budgets", "/billing"},
+        "admin": {"/usage"},
+        "developer": set(),
+        "read": set(),
+    }
+    for role, expected in shown.items():
+        cloud.role = role
+        links = set((await user.page("/namespaces")).links())
+        assert links & shown["owner"] == expected
+        assert {"/namespaces", "/members", "/security"} <= links
+
+
 async def test_a_namespace_is_deleted_at_the_version_that_was_seen(user: Visitor) -> None:
     form = (await user.page(HOME)).one("form", action=f"{HOME}/delete")
     version = next(form.all("input", name="resource_version")).attributes["value"]
@@ -98,6 +117,10 @@ async def test_the_quickstart_follows_the_first_worker_and_the_first_workflow(
     cloud.polled_queues.append("hello")
     page = await user.page(HOME)
     assert "Worker connected on task queue hello" in page.text
+    cloud.executions.append(execution("hello-0", "RUNNING"))
+    page = await user.page(HOME)
+    assert "1 workflow started, none completed yet" in page.text
+    assert any("/hello-0/" in link for link in page.links())
     cloud.executions.append(execution("hello-1", "COMPLETED"))
     page = await user.page(HOME)
     assert "Your first workflow completed." in page.text
@@ -140,6 +163,15 @@ async def test_a_key_is_shown_once(visit: Callable[..., Visitor]) -> None:
     life = datetime.fromisoformat(wanted["expires_at"]) - datetime.now(UTC)
     assert timedelta(days=364) < life <= timedelta(days=365)
     assert TOKEN not in (await user.get(f"{HOME}/keys")).text
+
+
+@pytest.mark.parametrize("page", ["", "/keys"])
+async def test_a_namespace_that_is_not_there_has_no_pages(user: Visitor, page: str) -> None:
+    home = "/namespaces/missing.acme"
+    assert (await user.get(f"{home}{page}")).status_code == 404
+    form = {"name": "ci", "life_days": "90", "permission": "write"}
+    user.cloud.keys *= 10
+    assert (await user.post(f"{home}{page}", **form)).status_code == 404
 
 
 async def test_a_key_is_revoked_at_the_version_that_was_seen(user: Visitor) -> None:

@@ -9,15 +9,31 @@ import pytest
 from starlette.types import Scope
 
 from tests.web.conftest import ORIGIN, Visitor
-from tests.web.fake_cloud import COOKIE, EMAIL, NAMESPACE, PASSWORD
+from tests.web.fake_budgets import budget
+from tests.web.fake_cloud import ACCOUNT, COOKIE, EMAIL, NAMESPACE, PASSWORD
+from tests.web.fake_people import INVITED, MEMBER
 from tests.web.histories import RUN_ID, event, execution, json_payload, payloads, pending_activity
 from tests.web.markup import Page
+from tests.web.test_billing import ID as INVOICE
+from tests.web.test_billing import invoice
 from web import console, is_page
+from web.app import ROUTES
 from web.errors import FORM_BYTES_MAX
 from web.rendering import STATIC
 
 HOME = f"/namespaces/{NAMESPACE}"
-PUBLIC = ("/", "/sign-up", "/login", "/nothing-here")
+PUBLIC = (
+    "/",
+    "/sign-up",
+    "/login",
+    "/forgotten",
+    "/reset?token=x",
+    "/verify?token=x",
+    "/join?token=x",
+    f"/login/sso/{ACCOUNT}?code=x&state=x",
+    "/nothing-here",
+)
+TELLS_OF_AN_ERROR = PUBLIC[-2:]
 PRIVATE = (
     "/namespaces",
     HOME,
@@ -27,18 +43,40 @@ PRIVATE = (
     f"{HOME}/workflows/order-1042/{RUN_ID}",
     f"{HOME}/workflows/order-1041/{RUN_ID}?history=full",
     "/usage",
-    "/budgets",
-    "/billing",
     "/usage?day=2026-11-20",
+    "/budgets",
+    "/budgets/b-1",
+    "/billing",
+    f"/billing/invoices/{INVOICE}",
+    "/members",
+    f"/members/{MEMBER}",
+    f"/members/{INVITED}",
+    "/security",
+    "/security/authenticator",
+    "/single-sign-on",
 )
 LABELLED = ("input", "select", "textarea")
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
 
+def test_every_page_is_among_them() -> None:
+    looked_at = [path.partition("?")[0] for path in (*PUBLIC, *PRIVATE)]
+    missing = [
+        route.path
+        for route in ROUTES
+        if "GET" in (route.methods or ())
+        and not any(route.path_regex.fullmatch(path) for path in looked_at)
+    ]
+    assert not missing, "add the page to PUBLIC or PRIVATE"
+
+
 async def read(path: str, user: Visitor, stranger: Visitor) -> tuple[Page, str, dict[str, str]]:
     user.cloud.pending[:] = [pending_activity()]
+    user.cloud.budgets[:] = [budget()]
+    user.cloud.invoices[:] = [invoice("paid", lines=[])]
     visitor = stranger if path in PUBLIC else user
     response = await visitor.get(path)
+    assert response.is_success == (path not in TELLS_OF_AN_ERROR), response.text
     return Page(response.text), response.text, dict(response.headers)
 
 

@@ -98,7 +98,7 @@ async def test_a_closed_workflow_shows_its_input_result_and_steps(user: Visitor)
     assert titles == [
         "Workflow execution started",
         "greet activity",
-        "Timer of 2 s timer",
+        "Timer of 2 s",
         "add-points signal",
         "Workflow execution completed",
     ]
@@ -165,6 +165,18 @@ async def test_a_workflow_that_finds_no_worker_says_so(
     }
     text = (await user.page(RUNNING)).text
     assert ("Waiting for a worker" in text) is is_told
+
+
+async def test_an_activity_that_no_worker_has_is_waiting_and_not_running(user: Visitor) -> None:
+    waiting = pending_activity()
+    user.cloud.history = [
+        event(5, "ACTIVITY_TASK_SCHEDULED", 1, activity_id=waiting.activity_id),
+        event(6, "ACTIVITY_TASK_SCHEDULED", 1, activity_id="another"),
+    ]
+    user.cloud.pending.append(waiting)
+    page = await user.page(RUNNING)
+    assert "Waiting" in page.one("details", id="step-5").text
+    assert "Running" in page.one("details", id="step-6").text
 
 
 @pytest.mark.parametrize(("state", "told"), [(-60, "scheduled 1 min ago, waits"), (60, "next")])

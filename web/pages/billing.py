@@ -25,6 +25,7 @@ async def show(visit: Visit) -> Response:
     return visit.page(
         "billing.html",
         billing=billing,
+        next_month_at=read_time(billing["next_month_at"]),
         is_stand_in=billing.get("payment_service") == "stand-in",
         invoices=[_shown(each) for each in listed.get("invoices") or []],
         next_page=listed.get("next_page_token") or "",
@@ -36,6 +37,11 @@ async def show_invoice(visit: Visit) -> Response:
     invoice = await visit.cloud.get(path)
     lines = [{**each, "title": read_month(each["month"])} for each in invoice.get("lines") or []]
     return visit.page("invoice.html", invoice=_shown(invoice), lines=lines, files=path)
+
+
+async def choose_plan(visit: Visit) -> Response:
+    await visit.cloud.put("/api/v1/billing/plan", {"plan": visit.form.get("plan", "")})
+    return visit.go("/billing", notice="saved")
 
 
 async def open_checkout(visit: Visit) -> Response:

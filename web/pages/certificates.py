@@ -1,4 +1,4 @@
-"""Client certificates: the CAs that a namespace trusts, whom they issued to, and what is denied."""
+"""Client certificates: the CAs that a namespace trusts, whom they issued to, and who is refused."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
+from tenancy.clock import now
 from web.cloud import Answer, segment
 from web.errors import Refused
-from web.formats import now, read_time
+from web.formats import read_time
 from web.visit import Visit
 
 SOON_DAYS = 15
@@ -35,6 +36,19 @@ class AuthorityRow:
         if self.expires_at is None or self.expires_at > now() + timedelta(days=SOON_DAYS):
             return "good"
         return "expires soon" if self.expires_at > now() else "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    authority: str
+    issuer: str
+    revoked_count: int
+    issued_at: datetime | None
+    next_at: datetime | None
+
+    @property
+    def is_outdated(self) -> bool:
+        return self.next_at is not None and self.next_at <= now()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +107,7 @@ async def change(visit: Visit) -> Response:
         body = {"spec": {**spec, "mtlsAuth": trust}, "resourceVersion": draft.resource_version}
         await visit.cloud.post(path, body)
     except Refused as error:
-        return await _page(visit, draft=draft, problem=error)
+        return await _page(visit, draft=draft, problem=error, where="trust")
     return _back(visit, "trusted")
 
 
@@ -103,7 +117,7 @@ async def deny(visit: Visit) -> Response:
     try:
         await visit.cloud.post("/api/v1/denied-certificates", body)
     except Refused as error:
-        return await _page(visit, denial=fingerprint, denial_problem=error)
+        return await _page(visit, denial=fingerprint, problem=error, where="denied")
     return _back(visit, "denied")
 
 
@@ -111,6 +125,22 @@ async def allow(visit: Visit) -> Response:
     path = f"/api/v1/denied-certificates/{segment(visit.path('fingerprint'))}"
     await visit.cloud.delete(path, namespace=visit.path("namespace"))
     return _back(visit, "allowed")
+
+
+async def upload_list(visit: Visit) -> Response:
+    text = visit.form.get("revocation_list", "").strip()
+    body: Answer = {"namespace": visit.path("namespace"), "revocation_list": text}
+    try:
+        await visit.cloud.post("/api/v1/revocation-lists", body)
+    except Refused as error:
+        return await _page(visit, uploaded=text, problem=error, where="revoked")
+    return _back(visit, "list-uploaded")
+
+
+async def remove_list(visit: Visit) -> Response:
+    path = f"/api/v1/revocation-lists/{segment(visit.path('authority'))}"
+    await visit.cloud.delete(path, namespace=visit.path("namespace"))
+    return _back(visit, "list-removed")
 
 
 def _back(visit: Visit, notice: str) -> Response:
@@ -121,10 +151,12 @@ async def _page(
     visit: Visit,
     *,
     draft: Draft | None = None,
-    problem: Refused | None = None,
     denial: str = "",
-    denial_problem: Refused | None = None,
+    uploaded: str = "",
+    problem: Refused | None = None,
+    where: str = "",
 ) -> Response:
+    """With what was sent and refused, if anything: `where` is the part of the page."""
     name = visit.path("namespace")
     shown = await visit.cloud.get("/api/v1/client-certificates", namespace=name)
     if draft is None:
@@ -136,10 +168,9 @@ async def _page(
             bool(trust.get("enabled")),
             str(found.get("resourceVersion", "")),
         )
-    refusal = problem or denial_problem
     return visit.page(
         "certificates.html",
-        status=refusal.status if refusal else 200,
+        status=problem.status if problem else 200,
         namespace=name,
         host=shown["host"],
         is_served=shown["is_served"],
@@ -154,8 +185,18 @@ async def _page(
             for each in shown["authorities"]
         ],
         denied=[(each["fingerprint"], read_time(each["denied_at"])) for each in shown["denied"]],
+        lists=[
+            ListRow(
+                each["authority"],
+                each["issuer"],
+                each["revoked_count"],
+                read_time(each["issued_at"]),
+                read_time(each["next_at"]),
+            )
+            for each in shown["revocation_lists"]
+        ],
         draft=draft,
-        problem=problem or "",
         denial=denial,
-        denial_problem=denial_problem or "",
+        uploaded=uploaded,
+        problems={where: problem} if problem else {},
     )

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
+from tenancy.clock import now
 from web.cloud import Answer, Cloud, segment
 from web.errors import Refused
-from web.formats import now, read_time
+from web.formats import read_time
 from web.visit import Visit
 
 LIFE_DAYS_OPTIONS = (30, 90, 365)
@@ -91,11 +92,14 @@ async def revoke(visit: Visit) -> Response:
 async def _page(
     visit: Visit, *, token: str = "", name: str = "", problem: Refused | None = None
 ) -> Response:
+    namespace = visit.path("namespace")
+    # Keys are the account's, and so are listed for a namespace that there is not.
+    await visit.cloud.get(f"/cloud/namespaces/{segment(namespace)}")
     answer = await visit.cloud.get("/cloud/api-keys")
     return visit.page(
         "keys.html",
         status=problem.status if problem else 200,
-        namespace=visit.path("namespace"),
+        namespace=namespace,
         rows=[key_row(each) for each in answer.get("apiKeys") or []],
         life_days_options=LIFE_DAYS_OPTIONS,
         life_days_default=LIFE_DAYS_DEFAULT,

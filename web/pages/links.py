@@ -33,7 +33,7 @@ async def reset(visit: Visit) -> Response:
     try:
         await visit.cloud.post("/api/v1/password-resets/complete", body)
     except Refused as error:
-        return visit.page("reset.html", status=error.status, token=token, problem=error)
+        return visit.page("reset.html", status=error.status, token=token, problem=_problem(error))
     return visit.go("/login", notice="reset")
 
 
@@ -46,9 +46,15 @@ async def verify(visit: Visit) -> Response:
     try:
         await visit.cloud.post("/api/v1/email-proofs/complete", {"token": token})
     except Refused as error:
-        return visit.page("verify.html", status=error.status, token=token, problem=error)
+        return visit.page("verify.html", status=error.status, token=token, problem=_problem(error))
     is_inside = await session_of(visit.cloud) is not None
     return visit.go(HOME if is_inside else "/login", notice="verified")
+
+
+def _problem(error: Refused) -> str:
+    """The token is a field of the API's; who followed a link knows of a link."""
+    is_of_link = str(error).startswith("Token: ")
+    return "This link was used or has expired; ask for a new one." if is_of_link else str(error)
 
 
 async def join_form(visit: Visit) -> Response:

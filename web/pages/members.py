@@ -8,9 +8,10 @@ from datetime import datetime
 
 from starlette.responses import Response
 
+from tenancy.clock import now
 from web.cloud import Answer, segment
 from web.errors import Refused
-from web.formats import now, read_time
+from web.formats import read_time
 from web.visit import Visit
 
 ROLES = {

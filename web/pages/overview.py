@@ -17,6 +17,8 @@ QUICKSTART_QUEUE = "hello"
 QUICKSTART_KEY_NAME = "quickstart"
 KEY_PLACEHOLDER = "YOUR_API_KEY"
 RECENT_COUNT = 5
+BEGINNING_COUNT = 3
+"""With so many workflows somebody is still trying out how it works."""
 
 
 async def show(visit: Visit) -> Response:
@@ -50,6 +52,8 @@ async def _page(visit: Visit, *, token: str = "", problem: Refused | None = None
         _polled_queues(visit.cloud, name),
         recent(visit.cloud, name, RECENT_COUNT),
     )
+    total = sum(counts.values())
+    has_completed = counts.get("completed", 0) > 0
     completed = next((each for each in workflows if each.status == "completed"), None)
     return visit.page(
         "overview.html",
@@ -62,10 +66,11 @@ async def _page(visit: Visit, *, token: str = "", problem: Refused | None = None
         key=token or KEY_PLACEHOLDER,
         problem=problem or "",
         counts={key: counts.get(key, 0) for key in STATUSES},
-        total=sum(counts.values()),
+        total=total,
+        beginning_count=BEGINNING_COUNT,
         queues=queues,
-        has_worker=bool(queues) or counts.get("completed", 0) > 0,
-        has_completed=counts.get("completed", 0) > 0,
+        has_worker=bool(queues) or has_completed,
+        is_beginning=not has_completed and total <= BEGINNING_COUNT,
         completed=completed,
         workflows=workflows,
     )

@@ -10,10 +10,11 @@ from decimal import Decimal
 
 from starlette.responses import Response
 
+from tenancy.clock import now
 from web.chart import HOURS_PER_DAY, Chart, day_chart, month_chart
 from web.cloud import Answer, Cloud
 from web.errors import NoSuchPage
-from web.formats import now, read_time
+from web.formats import read_time
 from web.visit import Visit
 
 FIRST_MONTH = date(2026, 1, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,10 +12,11 @@ from uuid import uuid4
 
 from starlette.responses import Response
 
+from tenancy.clock import now
 from web.cloud import Answer, Cloud, namespace_path, segment
 from web.errors import NoSuchPage, Refused
-from web.formats import now, read_time
-from web.history import Event, find, is_noise, read_events, steps_of
+from web.formats import read_time
+from web.history import Event, Step, find, is_noise, read_events, steps_of
 from web.pages.workflows import WorkflowRow, workflow_row
 from web.payloads import FailureView, PayloadView, failure_views, payload_views
 from web.timeline import timeline
@@ -155,7 +156,9 @@ async def _page(visit: Visit, *, problem: Refused | None = None) -> Response:
         _closing_event(visit, path, run, row),
         _pending_task(visit.cloud, f"{path}/history-reverse", execution, stuck),
     )
-    steps = steps_of(history.events)
+    pending = [_pending(each) for each in described.get("pendingActivities") or []]
+    steps = steps_of(history.events, _open_status(row, history))
+    _mark_waiting(steps, {each.id for each in pending if each.state == "scheduled"})
     started = find(history.events, "WORKFLOW_EXECUTION_STARTED")
     return visit.page(
         "workflow.html",
@@ -173,7 +176,7 @@ async def _page(visit: Visit, *, problem: Refused | None = None) -> Response:
         is_full=visit.query("history") == "full",
         place={name: visit.query(name) for name in PLACES if visit.query(name)},
         task=task,
-        pending=[_pending(each) for each in described.get("pendingActivities") or []],
+        pending=pending,
         timeline=timeline(steps, started_at=row.started_at, ended_at=row.ended_at),
     )
 
@@ -248,6 +251,20 @@ def _ending(event: Event | None) -> Ending | None:
         reason=str(attributes.get("reason", "")),
         next_run_id=str(attributes.get("newExecutionRunId", "")),
     )
+
+
+def _open_status(row: WorkflowRow, history: HistoryPage) -> str:
+    """How a step stands that no event on this page ends."""
+    if not history.is_last:
+        return "recorded"
+    return "running" if row.is_running else "unfinished"
+
+
+def _mark_waiting(steps: Iterable[Step], activity_ids: Container[str]) -> None:
+    """No worker has these activities, so they do not run."""
+    for step in steps:
+        if step.kind == "activity" and step.events[0].attributes.get("activityId") in activity_ids:
+            step.open_status = "waiting"
 
 
 def _version(described: Answer, stuck: Answer) -> str:

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 from starlette.responses import Response
 
+from tenancy.clock import now
 from web.cloud import Answer, Cloud, namespace_path
 from web.errors import Refused
-from web.formats import now, read_time, words
+from web.formats import read_time, words
 from web.payloads import plain_value
 from web.visit import Visit
 

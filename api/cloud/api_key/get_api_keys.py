@@ -22,10 +22,11 @@ async def get_api_keys(
     if request.owner_id:
         keys = [key for key in keys if key.user_id == request.owner_id]
     shown, next_page_token = page(
+        services,
+        caller,
+        request,
         keys,
         lambda key: f"{key.created_at.isoformat()} {key.id}",
-        request.page_size,
-        request.page_token,
     )
     now = services.now()
     return GetApiKeysResponse(

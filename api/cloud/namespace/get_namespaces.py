@@ -21,7 +21,7 @@ async def get_namespaces(
     if request.name:
         namespaces = [it for it in namespaces if request.name in (it.name, it.ref.full_name)]
     shown, next_page_token = page(
-        namespaces, lambda namespace: namespace.name, request.page_size, request.page_token
+        services, caller, request, namespaces, lambda namespace: namespace.name
     )
     return GetNamespacesResponse(
         namespaces=[namespace_message(services, each, unfinished) for each in shown],

@@ -42,10 +42,11 @@ async def get_usage(
         days.setdefault(day, Counter())[names.get(namespace_id, namespace_id)] += actions
     summaries = [_summary(day, counts, now) for day, counts in days.items()]
     shown, next_page_token = page(
+        services,
+        caller,
+        request,
         summaries,
         lambda summary: f"{summary.start_time.seconds:012d}",
-        request.page_size,
-        request.page_token,
     )
     return GetUsageResponse(summaries=shown, next_page_token=next_page_token)
 

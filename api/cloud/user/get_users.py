@@ -25,9 +25,7 @@ async def get_users(
             members = [each for each in members if namespace.id in grants[each.id]]
     if request.email:
         members = [each for each in members if each.email == request.email.lower()]
-    shown, next_page_token = page(
-        members, lambda member: member.email, request.page_size, request.page_token
-    )
+    shown, next_page_token = page(services, caller, request, members, lambda member: member.email)
     return GetUsersResponse(
         users=[user_message(each, grants[each.id], names) for each in shown],
         next_page_token=next_page_token,

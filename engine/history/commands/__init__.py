@@ -54,12 +54,17 @@ def check(commands: list[Command]) -> None:
         if name in NOT_OFFERED:
             word = name.removesuffix("_command_attributes")
             raise InvalidArgument(
-                f"commands[{index}]: {word} is not offered by this cell; leave it out"
+                f"commands[{index}]: {word} is not offered by this cell; leave it out",
+                f"commands[{index}]",
             )
         if name is None:
-            raise InvalidArgument(f"commands[{index}]: attributes are required")
+            raise InvalidArgument(
+                f"commands[{index}]: attributes are required", f"commands[{index}]"
+            )
         if closed:
-            raise InvalidArgument(f"commands[{index}]: nothing may follow a closing command")
+            raise InvalidArgument(
+                f"commands[{index}]: nothing may follow a closing command", f"commands[{index}]"
+            )
         closed = COMMANDS[name] in CLOSING
 
 

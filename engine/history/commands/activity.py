@@ -89,6 +89,7 @@ def request_cancel_activity_task(
         metadata=metadata_of(command),
     )
     if pending is not None and not pending.attempt.started_at_ns:
+        activity.note_end(t, pending, "cancel")
         t.defer(
             ActivityTaskCanceledEventAttributes(
                 scheduled_event_id=a.scheduled_event_id,

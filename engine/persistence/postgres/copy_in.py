@@ -28,7 +28,8 @@ from engine.persistence.postgres.connection import (
 )
 from engine.persistence.postgres.holder import check_holder, take
 from engine.persistence.postgres.migrations import migrate
-from engine.persistence.postgres.schema import group_of, run_digest
+from engine.persistence.postgres.schema import SCHEMA, group_of, run_digest
+from engine.persistence.postgres.store import PostgresStore
 from engine.persistence.protocols import (
     FactRow,
     NamespaceRow,
@@ -51,11 +52,13 @@ class Place(NamedTuple):
 
 
 class CopyIn:
-    """A database that becomes the copy of an installation. `place` is where it is."""
+    """A schema of a database that becomes the copy of a cell. `place` is where it is."""
 
-    def __init__(self, url: str, installation: str) -> None:
+    def __init__(self, url: str, installation: str, schema: str = SCHEMA) -> None:
+        self._url = url
         self._installation = installation
-        self._connections = Connections(url, COPY, 1)
+        self._schema = schema
+        self._connections = Connections(url, COPY.within(schema), 1)
         self._epochs: dict[int, ShardLease] = {}
         self.place = Place()
 
@@ -73,7 +76,7 @@ class CopyIn:
     async def begin(
         self, token: str, shards: Sequence[ShardLease], others: Mapping[str, int]
     ) -> None:
-        """Go on with the copy of this token, or begin one in an empty database.
+        """Go on with the copy of this token, or begin one where nothing is.
 
         A copy of another token, which no server has opened, gives way. `others` are tables
         beside the engine's that are copied as well, and how many rows a new one has. Raises
@@ -83,7 +86,7 @@ class CopyIn:
 
         async def work(connection: Connection) -> Place:
             async with connection.transaction():
-                await migrate(connection)
+                await migrate(connection, self._schema)
                 await check_holder(connection, self._installation)
                 under_way = await fetch(
                     connection, "SELECT token, part, place, is_verified FROM move"
@@ -165,6 +168,12 @@ class CopyIn:
             )
 
         await self._run(work)
+
+    def store(self, read_seconds_max: float) -> PostgresStore:
+        """The copy as a server would ask it, whole or not."""
+        store = PostgresStore(self._url, schema=self._schema, read_seconds_max=read_seconds_max)
+        store.attach()
+        return store
 
     async def row_counts(self) -> dict[str, int]:
         async def work(connection: Connection) -> dict[str, int]:

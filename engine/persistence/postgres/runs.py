@@ -20,6 +20,7 @@ from engine.persistence.protocols import (
     NamespaceRow,
     RunKey,
     StoredRun,
+    Wakeup,
 )
 
 WORKFLOWS_PER_PAGE = 10_000
@@ -130,16 +131,26 @@ async def active_runs(connection: Connection, shard_id: int) -> list[RunKey]:
     return sorted(_key(*row) for row in rows)
 
 
-async def wakeups(connection: Connection, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-    """The shard's wake-ups that are due by then, ascending."""
+async def wakeups(
+    connection: Connection, shard_id: int, after: Wakeup, until_ns: int, limit: int
+) -> list[Wakeup]:
+    """The shard's wake-ups behind one that are due by then, ascending."""
+    after_ns, after_key = after
     rows = await fetch(
         connection,
         "SELECT wakeup_at_ns, namespace_id, workflow_id, run_id FROM run"
-        " WHERE shard_id = $1::bigint AND wakeup_at_ns <= $2::bigint",
+        # The first bound is for the index, which has only the times.
+        " WHERE shard_id = $1::bigint AND wakeup_at_ns >= $2::bigint"
+        " AND wakeup_at_ns <= $3::bigint"
+        " AND (wakeup_at_ns, namespace_id, workflow_id, run_id) > ($2::bigint, $4, $5, $6)"
+        " ORDER BY wakeup_at_ns, namespace_id, workflow_id, run_id LIMIT $7::bigint",
         shard_id,
+        after_ns,
         until_ns,
+        *(name.encode() for name in after_key),
+        limit,
     )
-    return sorted((at_ns, _key(*names)) for at_ns, *names in rows)
+    return [(at_ns, _key(*names)) for at_ns, *names in rows]
 
 
 async def workflow_ids_page(

@@ -17,8 +17,11 @@ SCHEMA = "engine"
 GROUP_COUNT = 8
 """Partitions of each table that grows; never changes in a store. A shard's runs are in one."""
 
-FACTS_LOCK = 0x50455244
-"""Held by each commit from before it draws the positions of its facts until its end."""
+FACTS_LOCK = f"({0x50455244}::bigint << 32) + 'fact'::regclass::oid::bigint"
+"""Held by each commit from before it draws the positions of its facts until its end.
+
+Other cells in the same database have locks of their own, so none waits for another one's.
+"""
 
 DIGEST_BYTES = 16
 TIME_CHARACTERS = 8

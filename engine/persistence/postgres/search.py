@@ -74,7 +74,9 @@ async def count_visibility(connection: Connection, query: VisibilityQuery) -> li
         return [("", count)]
     column = NUMBER_COLUMNS.get(query.group_by)
     if column is None:
-        raise InvalidArgument(f"query: GROUP BY {query.group_by} is not offered; use status")
+        raise InvalidArgument(
+            f"query: GROUP BY {query.group_by} is not offered; use status", "query"
+        )
     rows = await fetch(
         connection,
         f"SELECT {column}, count(*) FROM visibility WHERE {where} GROUP BY 1",

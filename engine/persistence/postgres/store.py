@@ -28,6 +28,7 @@ from engine.persistence.protocols import (
     ShardLease,
     ShardWrite,
     StoredRun,
+    Wakeup,
 )
 from engine.visibility.query import VisibilityQuery, VisibilityRow
 
@@ -114,8 +115,12 @@ class PostgresStore:
     async def active_runs(self, shard_id: int) -> list[RunKey]:
         return await self._search(lambda connection: runs.active_runs(connection, shard_id))
 
-    async def wakeups(self, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-        return await self._search(lambda connection: runs.wakeups(connection, shard_id, until_ns))
+    async def wakeups(
+        self, shard_id: int, after: Wakeup, until_ns: int, limit: int
+    ) -> list[Wakeup]:
+        return await self._search(
+            lambda connection: runs.wakeups(connection, shard_id, after, until_ns, limit)
+        )
 
     async def workflow_ids(self, shard_id: int) -> list[tuple[str, str]]:
         found: set[tuple[str, str]] = set()

@@ -14,9 +14,11 @@ from engine.persistence.protocols import (
     NamespaceRow,
     RunKey,
     StoredRun,
+    Wakeup,
 )
 
 WORKFLOWS_PER_PAGE = 10_000
+FACTS_DELETED_AT_ONCE = 1_000
 
 
 def load(connection: apsw.Connection, keys: Sequence[RunKey]) -> list[StoredRun | None]:
@@ -93,14 +95,20 @@ def active_runs(connection: apsw.Connection, shard_id: int) -> list[RunKey]:
     return sorted(RunKey(*row) for row in rows)
 
 
-def wakeups(connection: apsw.Connection, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-    """The shard's wake-ups that are due by then, ascending."""
+def wakeups(
+    connection: apsw.Connection, shard_id: int, after: Wakeup, until_ns: int, limit: int
+) -> list[Wakeup]:
+    """The shard's wake-ups behind one that are due by then, ascending."""
+    after_ns, after_key = after
     rows = connection.execute(
         "SELECT wakeup_at_ns, namespace_id, workflow_id, run_id FROM run INDEXED BY run_wakeup"
-        " WHERE shard_id = ? AND wakeup_at_ns <= ?",
-        (shard_id, until_ns),
+        # The first bound is for the index, which has only the times.
+        " WHERE shard_id = ?1 AND wakeup_at_ns >= ?2 AND wakeup_at_ns <= ?3"
+        " AND (wakeup_at_ns, namespace_id, workflow_id, run_id) > (?2, ?4, ?5, ?6)"
+        " ORDER BY wakeup_at_ns, namespace_id, workflow_id, run_id LIMIT ?7",
+        (shard_id, after_ns, until_ns, *after_key, limit),
     )
-    return sorted((at_ns, RunKey(*key)) for at_ns, *key in rows)
+    return [(at_ns, RunKey(*key)) for at_ns, *key in rows]
 
 
 def workflow_ids_page(
@@ -130,6 +138,16 @@ def read_facts(connection: apsw.Connection, after_position: int, limit: int) -> 
         FactRow(position, shard_id, sequence, checked(blob, stored, shard_id, sequence))
         for position, shard_id, sequence, stored, blob in rows
     ]
+
+
+def delete_some_facts(connection: apsw.Connection, up_to_position: int) -> bool:
+    """Delete up to the position, not many at once; whether there may be more."""
+    connection.execute(
+        "DELETE FROM fact WHERE position IN (SELECT position FROM fact"
+        " WHERE position <= ? ORDER BY position LIMIT ?)",
+        (up_to_position, FACTS_DELETED_AT_ONCE),
+    )
+    return connection.changes() == FACTS_DELETED_AT_ONCE
 
 
 def read_summaries(

@@ -61,7 +61,9 @@ def count_visibility(connection: apsw.Connection, query: VisibilityQuery) -> lis
         return [("", count)]
     column = NUMBER_COLUMNS.get(query.group_by)
     if column is None:
-        raise InvalidArgument(f"query: GROUP BY {query.group_by} is not offered; use status")
+        raise InvalidArgument(
+            f"query: GROUP BY {query.group_by} is not offered; use status", "query"
+        )
     rows = _select(
         connection,
         f"SELECT {column}, count(*) FROM visibility WHERE {where} GROUP BY 1",

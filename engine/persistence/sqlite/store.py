@@ -19,6 +19,7 @@ from engine.persistence.protocols import (
     ShardLease,
     ShardWrite,
     StoredRun,
+    Wakeup,
 )
 from engine.persistence.sqlite import commit, leases, runs, search
 from engine.persistence.sqlite.checkpoint import Checkpointer
@@ -117,8 +118,12 @@ class SqliteStore:
     async def active_runs(self, shard_id: int) -> list[RunKey]:
         return await self._search(lambda connection: runs.active_runs(connection, shard_id))
 
-    async def wakeups(self, shard_id: int, until_ns: int) -> list[tuple[int, RunKey]]:
-        return await self._search(lambda connection: runs.wakeups(connection, shard_id, until_ns))
+    async def wakeups(
+        self, shard_id: int, after: Wakeup, until_ns: int, limit: int
+    ) -> list[Wakeup]:
+        return await self._search(
+            lambda connection: runs.wakeups(connection, shard_id, after, until_ns, limit)
+        )
 
     async def workflow_ids(self, shard_id: int) -> list[tuple[str, str]]:
         found: set[tuple[str, str]] = set()
@@ -140,11 +145,12 @@ class SqliteStore:
         )
 
     async def delete_facts(self, up_to_position: int) -> None:
-        await self._write(
-            lambda connection: connection.execute(
-                "DELETE FROM fact WHERE position <= ?", (up_to_position,)
-            )
-        )
+        def delete_some(connection: apsw.Connection) -> bool:
+            return runs.delete_some_facts(connection, up_to_position)
+
+        # Other writes take their turns in between.
+        while await self._write(delete_some):
+            pass
 
     async def read_summaries(
         self, namespace_id: str, after_run_id: str, limit: int
@@ -208,5 +214,9 @@ def _page_of(
 
 
 def _row_count(writes: Sequence[ShardWrite]) -> int:
-    """About how many rows a commit writes."""
-    return sum(2 + len(run.items) for write in writes for run in write.runs)
+    """About how many rows a commit writes; a deletion may take any number along."""
+    return sum(
+        ROWS_AT_ONCE_MAX + 1 if run.deleted else 2 + len(run.items)
+        for write in writes
+        for run in write.runs
+    )

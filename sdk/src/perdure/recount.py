@@ -24,6 +24,8 @@ COUNTER_ACTIONS = {
 }
 """What histories do not show: the counters of a run summary, one Action each."""
 
+TOLD_BY_COUNTERS = frozenset(COUNTER_ACTIONS.values())
+
 DELAYED_START = "workflow_started"
 """The counter of a delayed start, whose history alone could be that of a signal-with-start."""
 
@@ -86,13 +88,17 @@ class RunCounters(NamedTuple):
 @dataclass(frozen=True)
 class Recount:
     """The outcome. `runs_without_history` are known by their counters alone: after retention
-    their start, activities, timers and signals cannot be told again."""
+    their start, activities, timers and signals cannot be told again. Where these may be all that
+    usage has more, of their type and queue, the difference is `untold` and not among
+    `differences`.
+    """
 
     recounted: int
     usage: int
     runs: int
     runs_without_history: int
     differences: tuple[Difference, ...]
+    untold: tuple[Difference, ...]
 
 
 async def recount(
@@ -106,8 +112,9 @@ async def recount(
     window = {"from": from_hour, "to": to_hour}
     bounds = {name: str(hour) for name, hour in window.items() if hour is not None}
     usage: Counter[Key] = Counter()
-    async for row in _pages(get, "/api/v1/usage", "usage", {"namespace": namespace, **bounds}):
-        key = Key(int(row["hour"]), row["action"], row["workflowType"], row["taskQueue"])
+    wanted = {"namespace": namespace, **bounds}
+    async for row in _pages(get, "/api/v1/usage", "usage", wanted, onward="next_page_token"):
+        key = Key(int(row["hour"]), row["action"], row["workflow_type"], row["task_queue"])
         usage[key] += int(row["count"])
     summaries: dict[str, RunCounters] = {}
     async for row in _pages(get, f"{root}/run-summaries", "summaries", {}):
@@ -127,13 +134,22 @@ async def recount(
     forgotten = summaries.keys() - run_ids
     for run_id in forgotten:
         recounted.update(actions_of_run([], summaries[run_id]))
+    gone = {(summaries[it].workflow_type, summaries[it].task_queue) for it in forgotten}
+
+    def untold(found: Difference) -> bool:
+        of_gone = (found.key.workflow_type, found.key.task_queue) in gone
+        is_countable = found.key.action in TOLD_BY_COUNTERS
+        return of_gone and not is_countable and 0 <= found.recounted < found.usage
+
     recounted = Counter({k: n for k, n in recounted.items() if _is_within(k, from_hour, to_hour)})
+    found = _differences(recounted, usage)
     return Recount(
         recounted=recounted.total(),
         usage=usage.total(),
         runs=len(run_ids | forgotten),
         runs_without_history=len(forgotten),
-        differences=_differences(recounted, usage),
+        differences=tuple(it for it in found if not untold(it)),
+        untold=tuple(filter(untold, found)),
     )
 
 
@@ -233,15 +249,24 @@ def _hour(event: Event) -> int:
 
 
 async def _pages(
-    get: Get, path: str, field: str, params: Mapping[str, str], within: str | None = None
+    get: Get,
+    path: str,
+    field: str,
+    params: Mapping[str, str],
+    *,
+    within: str | None = None,
+    onward: str = "nextPageToken",
 ) -> AsyncIterator[Json]:
-    """The rows of all pages: `field` of the answer, or of its object `within`."""
+    """The rows of all pages: `field` of the answer, or of its object `within`.
+
+    `onward` is what the path calls the token of the next page.
+    """
     page_token = ""
     while True:
-        token = {"nextPageToken": page_token} if page_token else {}
+        token = {onward: page_token} if page_token else {}
         answer = await get(path, {**params, **token})
         for row in (answer.get(within, {}) if within else answer).get(field, ()):
             yield row
-        page_token = answer.get("nextPageToken", "")
+        page_token = answer.get(onward, "")
         if not page_token:
             return

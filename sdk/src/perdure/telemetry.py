@@ -1,4 +1,4 @@
-"""Traces and measures for those who ask: ``Client.connect(…, telemetry=OpenTelemetry())``.
+"""Traces and measures for those who ask, as in ``Client.connect(…, telemetry=OpenTelemetry())``.
 
 A trace goes from the client's start through the server to every workflow task and activity. It
 travels as W3C ``traceparent``, in the headers of requests and in the header field of workflows and
@@ -13,6 +13,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from perdure.converter import JsonPayloadConverter
 from perdure.exceptions import DefinitionError
@@ -86,6 +87,46 @@ class OpenTelemetry(Telemetry):
             "perdure.worker.task.duration", unit="s", description="How long a worker's tasks take."
         )
         self._propagator = TraceContextTextMapPropagator()
+        self._shutdowns: list[Callable[[], None]] = []
+
+    @classmethod
+    def to_endpoint(cls, url: str, *, service_name: str | None = None) -> OpenTelemetry:
+        """Tells an OTLP/HTTP collector, such as ``http://127.0.0.1:4318``, in the background.
+
+        Needs the packages of ``perdure[otlp]``. The program is named by ``service_name`` or the
+        variable OTEL_SERVICE_NAME. What is left is sent by ``close`` or when the program ends.
+        """
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise DefinitionError(
+                f"{url!r} is no URL of a collector, such as http://127.0.0.1:4318"
+            )
+        try:
+            from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+            from opentelemetry.sdk.metrics import MeterProvider
+            from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+            from opentelemetry.sdk.resources import Resource
+            from opentelemetry.sdk.trace import TracerProvider
+            from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        except ImportError as error:
+            raise DefinitionError(
+                "telling a collector needs OpenTelemetry's SDK; install perdure[otlp]"
+            ) from error
+        url = url.rstrip("/")
+        resource = Resource.create({} if service_name is None else {"service.name": service_name})
+        tracing = TracerProvider(resource=resource)
+        spans = OTLPSpanExporter(endpoint=f"{url}/v1/traces")
+        tracing.add_span_processor(BatchSpanProcessor(spans))
+        measures = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{url}/v1/metrics"))
+        metering = MeterProvider([measures], resource=resource)
+        telemetry = cls(tracing, metering)
+        telemetry._shutdowns = [tracing.shutdown, metering.shutdown]
+        return telemetry
+
+    def close(self) -> None:
+        """Send what ``to_endpoint`` has not sent yet; what is told later is lost."""
+        while self._shutdowns:
+            self._shutdowns.pop()()
 
     @contextmanager
     def calling(self, what: str, name: str, workflow_id: str) -> Iterator[None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from ipaddress import ip_address
@@ -47,6 +49,7 @@ _REPEATABLE = frozenset(
     }
 )
 _CODES = frozenset(RPCStatusCode)
+_logger = logging.getLogger("perdure.client")
 _STATUS_OF_HTTP = {
     400: RPCStatusCode.INVALID_ARGUMENT,
     401: RPCStatusCode.UNAUTHENTICATED,
@@ -112,6 +115,7 @@ class Transport:
         self.api_key = api_key
         self.retry_seconds = retry_seconds
         self.sleep = sleep
+        self._is_awaited = False
         domain = tls.domain if isinstance(tls, TLSConfig) else None
         # Servers close such connections without a word; a restart looks the same, so it is a hint.
         has_certificate = isinstance(tls, TLSConfig) and tls.client_cert is not None
@@ -152,8 +156,8 @@ class Transport:
         """The answer's message; raises RPCError.
 
         A lost connection and a busy or absent server are met by trying again, while the waits sum
-        up to at most ``retry_seconds``. A body that starts something carries its own request id, so
-        that a repetition changes nothing.
+        up to at most ``retry_seconds``, which may be ``math.inf``. A body that starts something
+        carries its own request id, so that a repetition changes nothing.
         """
         retry_seconds = self.retry_seconds if retry_seconds is None else retry_seconds
         headers = {**(headers or {}), "grpc-timeout": f"{round(timeout_seconds * 1000)}m"}
@@ -163,7 +167,7 @@ class Transport:
         waited_seconds = 0.0
         for delay in backoff_seconds():
             try:
-                return await self._try(request)
+                answer = await self._try(request)
             except RPCError as error:
                 delay = max(delay, error.retry_after_seconds or 0)
                 waited_seconds += delay
@@ -171,8 +175,25 @@ class Transport:
                     waited_seconds += timeout_seconds
                 if error.status not in _REPEATABLE or waited_seconds > retry_seconds:
                     raise
+                if retry_seconds == math.inf and waited_seconds > self.retry_seconds:
+                    self._awaited(error)
+            else:
+                self._answered()
+                return answer
             await self.sleep(delay)
         raise AssertionError("backoff never ends")
+
+    def _awaited(self, error: RPCError) -> None:
+        """Where others would have given up; said once for all that wait, who may be many."""
+        if not self._is_awaited:
+            self._is_awaited = True
+            extra = {"status": error.status.name, "reason": error.message}
+            _logger.warning("waiting_for_server", extra=extra)
+
+    def _answered(self) -> None:
+        if self._is_awaited:
+            self._is_awaited = False
+            _logger.info("server_answers_again")
 
     async def _try(self, request: _Request) -> Message:
         import httpx
@@ -247,7 +268,10 @@ class NamespaceCalls:
         self.telemetry = telemetry or Telemetry()
 
     async def get(self, *path: str, is_poll: bool = False, **query: Any) -> Message:
-        """GET of a path given as segments; query names are those of the request's fields."""
+        """GET of a path given as segments; query names are those of the request's fields.
+
+        A long poll goes on through an outage of any length: what it waits for may take years.
+        """
         seconds = POLL_SECONDS_MAX if is_poll else CALL_SECONDS_MAX
         return await self.transport.call(
             "GET",
@@ -255,6 +279,7 @@ class NamespaceCalls:
             query={name.replace("__", "."): value for name, value in query.items()},
             headers=self.telemetry.request_headers(),
             timeout_seconds=seconds,
+            retry_seconds=math.inf if is_poll else None,
         )
 
     async def post(self, *path: str, body: Message, retry_seconds: float | None = None) -> Message:

@@ -26,8 +26,8 @@ class Operation(NamedTuple):
     content: bytes = b""
 
 
-Fault = Callable[[str], apsw.Error | None]
-"""Told of each read, write, sync and open, the error to fail it with, if any."""
+Fault = Callable[[str, str], apsw.Error | None]
+"""Told of each read, write, truncation, sync and open, and the file: the error to fail it with."""
 
 
 class Recorder:
@@ -36,17 +36,18 @@ class Recorder:
     def __init__(self) -> None:
         self.name = f"recorder-{next(_names)}"
         self.log: list[Operation] = []
-        self.calls: list[str] = []
+        self.calls: list[tuple[str, str]] = []
+        """What was asked for, of which file."""
         self.fault: Fault | None = None
         self._vfs = _Vfs(self)
 
     def note(self, operation: Operation) -> None:
         self.log.append(operation)
 
-    def ask(self, call: str) -> None:
+    def ask(self, call: str, file: str) -> None:
         """Raises what the fault has for this call."""
-        self.calls.append(call)
-        error = self.fault(call) if self.fault else None
+        self.calls.append((call, file))
+        error = self.fault(call, file) if self.fault else None
         if error is not None:
             raise error
 
@@ -64,7 +65,7 @@ class _Vfs(apsw.VFS):
         return True
 
     def xOpen(self, name: Any, flags: list[int]) -> _File:
-        self.recorder.ask("open")
+        self.recorder.ask("open", _file_name(name))
         return _File(self.recorder, name, flags)
 
     def xDelete(self, filename: str, syncdir: bool) -> None:
@@ -76,30 +77,35 @@ class _File(apsw.VFSFile):
     def __init__(self, recorder: Recorder, name: Any, flags: list[int]) -> None:
         super().__init__("", name, flags)
         self.recorder = recorder
-        shown = name if isinstance(name, str) or name is None else name.filename()
-        self.file = Path(shown or "temporary").name
+        self.file = _file_name(name)
 
     def excepthook(self, *_: Any) -> bool:
         """As for the file system."""
         return True
 
     def xRead(self, amount: int, offset: int) -> bytes:
-        self.recorder.ask("read")
+        self.recorder.ask("read", self.file)
         return super().xRead(amount, offset)
 
     def xWrite(self, data: Any, offset: int) -> None:
-        self.recorder.ask("write")
+        self.recorder.ask("write", self.file)
         self.recorder.note(Operation("write", self.file, offset, bytes(data)))
         super().xWrite(data, offset)
 
     def xTruncate(self, newsize: int) -> None:
+        self.recorder.ask("truncate", self.file)
         self.recorder.note(Operation("truncate", self.file, newsize))
         super().xTruncate(newsize)
 
     def xSync(self, flags: int) -> None:
-        self.recorder.ask("sync")
+        self.recorder.ask("sync", self.file)
         super().xSync(flags)
         self.recorder.note(Operation("sync", self.file))
+
+
+def _file_name(name: Any) -> str:
+    shown = name if isinstance(name, str) or name is None else name.filename()
+    return Path(shown or "temporary").name
 
 
 def full_disk() -> apsw.Error:

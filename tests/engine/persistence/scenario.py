@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from engine.persistence.protocols import HistoryBatch, ItemKind, RunWrite, ShardWrite, Store
 from engine.visibility.query import VisibilityQuery
 from tests.engine.persistence.values import NAMESPACE, SHARD_COUNT, key, run_write, visible
@@ -53,24 +55,29 @@ async def steps_found(store: Store, step_count: int) -> set[int]:
         row.run_id
         for row in await store.list_visibility(VisibilityQuery(NAMESPACE, page_size=2 * step_count))
     }
+    named = [key(number) for number in range(1, 2 * step_count + 1)]
+    stored = await store.load([each._replace(run_id="") for each in named])
+    reading = (store.read_history(each, 1, 2, HISTORY_BYTES_MAX) for each in named)
+    histories = await asyncio.gather(*reading)
     found = set()
     for step in range(step_count):
-        both = [key(2 * step + 1), key(2 * step + 2)]
-        stored = await store.load([named._replace(run_id="") for named in both])
+        both = range(2 * step, 2 * step + 2)
         signs = {
             facts.get(marked(step), 0) == 2,
             step in extended,
-            *(named.run_id in listed for named in both),
-            *(run is not None for run in stored),
+            *(named[place].run_id in listed for place in both),
+            *(stored[place] is not None for place in both),
+            *(bool(histories[place]) for place in both),
         }
         assert len(signs) == 1, f"step {step} was written in part"
         if not signs.pop():
             continue
         found.add(step)
-        for named, run in zip(both, stored, strict=True):
+        for place in both:
+            run = stored[place]
             assert run is not None
             assert (run.header, run.wakeup_at_ns) == (marked(step), step + 1)
             assert run.items == {(ItemKind.TIMER, "timer"): marked(step)}
-            [batch] = await store.read_history(named, 1, 2, HISTORY_BYTES_MAX)
+            [batch] = histories[place]
             assert batch.blob == marked(step) + bytes(FAT_BLOB_BYTES)
     return found

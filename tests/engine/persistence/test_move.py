@@ -33,6 +33,7 @@ from tests.engine.persistence.values import (
     NOW_NS,
     SHARD_COUNT,
     batch,
+    due,
     key,
     own,
     put,
@@ -101,7 +102,7 @@ async def copy(
 
 async def verified(path: Path, url: str) -> str:
     async with CopyIn(url, INSTALLATION) as target:
-        digest = await move.verify_cell(path, url, target, lambda *_: None)
+        digest = await move.verify_cell(path, target, lambda *_: None)
         await target.confirm()
     return digest
 
@@ -132,7 +133,7 @@ async def test_a_moved_cell_answers_as_it_did(
         assert odd is not None
         assert odd.items[ItemKind.SIGNAL_REQUEST, "\0" * 999] == b""
         assert await store.read_summaries(NAMESPACE, "", 9) == [(GONE, b"all that is left")]
-        assert await store.wakeups(0, NOW_NS)
+        assert await due(store, 0, NOW_NS)
         facts = await store.read_facts(0, 99)
         assert facts[0].position == 4
         epochs = {lease.shard_id: lease.epoch for lease in await store.leases()}

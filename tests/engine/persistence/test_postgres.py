@@ -199,6 +199,27 @@ async def test_a_reader_of_facts_passes_none_by(postgres: PostgresStore, postgre
     assert [fact.blob for fact in await reading] == [b"first"]
 
 
+async def test_cells_in_one_database_wait_for_nothing_of_each_other(
+    postgres: PostgresStore, postgres_url: str
+) -> None:
+    neighbour = PostgresStore(postgres_url, schema="engine_of_a_neighbour")
+    await neighbour.open(SHARD_COUNT)
+    try:
+        async with await psycopg.AsyncConnection.connect(
+            postgres_url, options="-c search_path=engine"
+        ) as other:
+            # A commit of ours that does not come to its end.
+            await other.execute(f"SELECT pg_advisory_xact_lock_shared({FACTS_LOCK})".encode())
+            taken = await own(neighbour)
+            write = ShardWrite(1, taken[1], 1, [], b"the neighbour's")
+            assert await neighbour.commit([write]) == frozenset()
+            [fact] = await neighbour.read_facts(0, 9)
+            assert fact.blob == b"the neighbour's"
+        assert await postgres.read_facts(0, 9) == []
+    finally:
+        await neighbour.close()
+
+
 async def test_facts_are_deleted_some_at_a_time(
     postgres: PostgresStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import StoreRejected
-from engine.persistence.protocols import ItemKind, RunKey, ShardWrite, Store, StoredRun
+from engine.persistence.protocols import (
+    FIRST_WAKEUP,
+    ItemKind,
+    RunKey,
+    ShardWrite,
+    Store,
+    StoredRun,
+)
 from tests.engine.persistence.values import (
     NAMESPACE,
     NOW_NS,
     batch,
+    due,
     key,
     own,
     put,
@@ -111,7 +119,7 @@ async def test_ids_are_any_text(store: Store, text: str) -> None:
         == [StoredRun(named, b"header", {}, 1)] * 2
     )
     assert await store.active_runs(1) == [named]
-    assert await store.wakeups(1, 1) == [(1, named)]
+    assert await due(store, 1, 1) == [(1, named)]
     assert await store.workflow_ids(1) == [(text, text)]
 
 
@@ -130,7 +138,7 @@ async def test_a_deleted_run_leaves_nothing_but_its_summary(store: Store) -> Non
     assert await store.load([key(), CURRENT]) == [None, None]
     assert await store.read_history(key(), 1, 9, 1000) == []
     assert await store.active_runs(1) == []
-    assert await store.wakeups(1, NOW_NS) == []
+    assert await due(store, 1, NOW_NS) == []
     assert await store.workflow_ids(1) == [(NAMESPACE, "workflow-2")]
     assert await store.read_summaries(NAMESPACE, "", 9) == [(key(), b"sum")]
     await put(store, run_write(key()))
@@ -167,18 +175,33 @@ async def test_wakeups_are_due_ascending_and_of_one_shard(store: Store) -> None:
         run_write(key(4)),
     )
     await put(store, run_write(key(5), wakeup_at_ns=1), shard_id=2)
-    assert await store.wakeups(1, 30) == [(10, key(2)), (30, key(1))]
+    assert await due(store, 1, 30) == [(10, key(2)), (30, key(1))]
+
+
+@pytest.mark.parametrize("count", [3, 4])
+async def test_wakeups_are_read_a_page_at_a_time_also_those_of_one_time(
+    store: Store, count: int
+) -> None:
+    named = [key(number) for number in range(1, count + 1)]
+    await put(store, *(run_write(each, wakeup_at_ns=7) for each in reversed(named)))
+    await put(store, run_write(key(9), wakeup_at_ns=8))
+    every = [*((7, each) for each in named), (8, key(9))]
+    first = await store.wakeups(1, FIRST_WAKEUP, 8, 3)
+    assert first == every[:3]
+    assert await store.wakeups(1, first[-1], 8, 3) == every[3:]
+    assert await store.wakeups(1, first[-1], 7, 3) == every[3:-1]
+    assert await store.wakeups(1, every[-1], 8, 3) == []
 
 
 async def test_a_wakeup_is_rewritten_only_where_it_moves(store: Store) -> None:
     await put(store, run_write(key(), wakeup_at_ns=30))
     # The owner says that nothing moves: the row must stay, whatever the time named.
     await put(store, run_write(key(), wakeup_was_ns=99, wakeup_at_ns=99))
-    assert await store.wakeups(1, 1000) == [(30, key())]
+    assert await due(store, 1, 1000) == [(30, key())]
     await put(store, run_write(key(), wakeup_was_ns=30, wakeup_at_ns=20))
-    assert await store.wakeups(1, 1000) == [(20, key())]
+    assert await due(store, 1, 1000) == [(20, key())]
     await put(store, run_write(key(), wakeup_was_ns=20, wakeup_at_ns=None))
-    assert await store.wakeups(1, 1000) == []
+    assert await due(store, 1, 1000) == []
 
 
 async def test_workflow_ids_are_listed_once_for_all_their_runs(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import StoreMismatch
+from engine.persistence import postgres, sqlite
 from engine.persistence.protocols import (
     FactRow,
     NamespaceRow,
@@ -19,6 +20,7 @@ from tests.engine.persistence.values import (
     NOW_NS,
     SHARD_COUNT,
     batch,
+    due,
     key,
     own,
     put,
@@ -103,7 +105,7 @@ async def test_a_fenced_shard_writes_nothing_and_the_others_do(store: Store) -> 
     for shard_id in (1, 3):
         assert await store.read_history(key(shard_id), 1, 9, 999) == []
         assert await store.active_runs(shard_id) == []
-        assert await store.wakeups(shard_id, NOW_NS) == []
+        assert await due(store, shard_id, NOW_NS) == []
         assert await store.workflow_ids(shard_id) == []
     rows = await store.list_visibility(VisibilityQuery(NAMESPACE))
     assert [row.run_id for row in rows] == ["run-0002", "run-0000"]
@@ -169,6 +171,19 @@ async def test_positions_of_facts_rise_although_all_were_deleted(store: Store) -
     await put(store, facts=b"new")
     [new] = await store.read_facts(old.position, 9)
     assert new.blob == b"new"
+
+
+@pytest.mark.parametrize("count", [3, 4])
+async def test_facts_are_deleted_however_many_there_are(
+    store: Store, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    for runs in (postgres.runs, sqlite.runs):
+        monkeypatch.setattr(runs, "FACTS_DELETED_AT_ONCE", 3)
+    for number in range(count + 1):
+        await put(store, facts=b"%d" % number)
+    rows = await store.read_facts(0, 9)
+    await store.delete_facts(rows[count - 1].position)
+    assert await store.read_facts(0, 9) == rows[count:]
 
 
 async def test_deleting_facts_keeps_those_behind_the_position(store: Store) -> None:

@@ -14,9 +14,10 @@ import pytest
 
 from engine.errors import DataLoss, DeadlineExceeded, StoreMismatch, StoreRejected, StoreUnavailable
 from engine.persistence.protocols import ItemKind, ShardWrite
-from engine.persistence.sqlite import SqliteStore, checkpoint, reader
+from engine.persistence.sqlite import SqliteStore, checkpoint, reader, runs
 from engine.persistence.sqlite.checkpoint import Checkpointer
 from engine.persistence.sqlite.connection import StoreFile
+from engine.persistence.sqlite.writer import Writer
 from engine.visibility.query import VisibilityQuery
 from tests.engine.persistence.scenario import writes
 from tests.engine.persistence.values import (
@@ -42,6 +43,30 @@ def damage(path: Path, statement: str) -> None:
 
 def modes(folder: Path) -> dict[str, int]:
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(("count", "transactions"), [(3, [3, 0]), (4, [3, 1])])
+async def test_few_facts_are_deleted_in_one_transaction(
+    sqlite: SqliteStore, monkeypatch: pytest.MonkeyPatch, count: int, transactions: list[int]
+) -> None:
+    monkeypatch.setattr(runs, "FACTS_DELETED_AT_ONCE", 3)
+    for number in range(count):
+        await put(sqlite, facts=b"%d" % number)
+    deleted: list[int] = []
+    transact = Writer.transact
+
+    def noted(writer: Writer, work: Callable[[apsw.Connection], Any]) -> Any:
+        def counted(connection: apsw.Connection) -> Any:
+            before = connection.total_changes()
+            done = work(connection)
+            deleted.append(connection.total_changes() - before)
+            return done
+
+        return transact(writer, counted)
+
+    monkeypatch.setattr(Writer, "transact", noted)
+    await sqlite.delete_facts(count)
+    assert deleted == transactions
 
 
 async def test_its_files_are_for_their_owner_only(sqlite: SqliteStore, tmp_path: Path) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.persistence.protocols import HistoryBatch, RunKey, RunWrite, ShardWrite, Store
+from engine.persistence.protocols import (
+    FIRST_WAKEUP,
+    HistoryBatch,
+    RunKey,
+    RunWrite,
+    ShardWrite,
+    Store,
+    Wakeup,
+)
 from engine.visibility.query import VisibilityRow
 
 SHARD_COUNT = 4
@@ -43,6 +51,11 @@ async def own(store: Store, *shard_ids: int, owner: str = "node-1") -> dict[int,
     wanted = shard_ids or range(SHARD_COUNT)
     taken = await store.acquire(list(wanted), owner, NOW_NS, NOW_NS + LEASE_NS)
     return {lease.shard_id: lease.epoch for lease in taken}
+
+
+async def due(store: Store, shard_id: int, until_ns: int) -> list[Wakeup]:
+    """All wake-ups of the shard until then; a test has few."""
+    return await store.wakeups(shard_id, FIRST_WAKEUP, until_ns, 1_000)
 
 
 async def put(store: Store, *runs: RunWrite, shard_id: int = 1, facts: bytes | None = None) -> None:

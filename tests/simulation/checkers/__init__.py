@@ -25,6 +25,7 @@ CHECKERS: tuple[tuple[str, Checker], ...] = (
     ("I1", answers.acknowledged_starts_exist),
     ("I2", answers.acknowledged_calls_are_in_history),
     ("I3", answers.nothing_is_invented),
+    ("I3", chains.restricted_calls_begin_nothing),
     ("I4", histories.reads_are_prefixes),
     ("I5", histories.ids_are_gapless_and_one_event_closes),
     ("I6", histories.times_never_go_back),

@@ -18,6 +18,7 @@ from tests.simulation.checkers.evidence import (
     STARTS,
     Evidence,
     attributes_of,
+    begins_chain,
     mark_of,
     name_of,
 )
@@ -76,16 +77,12 @@ def _requests_that_started_again(evidence: Evidence) -> Iterator[str]:
         before, is_whole = "", True
         for key in keys:
             events = evidence.histories.get(key)
-            if events and _is_first_run(events[0]):
+            if events and begins_chain(events):
                 after = attributes_of(events[0]).identity
                 if before == after and is_whole:
                     yield f"request {after} started {workflow} twice"
                 before, is_whole = after, True
             is_whole = is_whole and key not in deleted
-
-
-def _is_first_run(event: HistoryEvent) -> bool:
-    return not attributes_of(event).continued_execution_run_id
 
 
 def acknowledged_calls_are_in_history(evidence: Evidence) -> Iterator[str]:

@@ -9,7 +9,13 @@ from temporalio.api.enums.v1 import ContinueAsNewInitiator, RetryState
 from temporalio.api.history.v1 import HistoryEvent
 
 from engine.persistence.protocols import RunKey
-from tests.simulation.checkers.evidence import Evidence, attributes_of, name_of
+from tests.simulation.checkers.evidence import (
+    STARTS,
+    Evidence,
+    attributes_of,
+    begins_chain,
+    name_of,
+)
 from tests.simulation.env import NANOSECONDS
 
 WORKFLOW = ContinueAsNewInitiator.CONTINUE_AS_NEW_INITIATOR_WORKFLOW
@@ -30,6 +36,21 @@ KEPT_BY_ATTEMPT = (
 )  # fmt: skip
 INTERVAL_SECONDS_MIN = 1
 """A chain of retries begins no more than one run in that time."""
+
+
+def restricted_calls_begin_nothing(evidence: Evidence) -> Iterator[str]:
+    """A run begins by a try that was allowed to begin one, whatever was told of the others."""
+    for key, events in evidence.histories.items():
+        if not begins_chain(events):
+            continue
+        identity = attributes_of(events[0]).identity
+        calls = evidence.calls.get((key.namespace_id, identity), ())
+        tries = [operation for operation in calls if operation.method in STARTS]
+        if tries and not any(operation.may_start for operation in tries):
+            yield f"{identity} began {key}, and may begin none"
+    for operation in evidence.record.operations:
+        if operation.may_start and operation.error.startswith("StartRefused"):
+            yield f"{operation.identity} was refused, and may begin a run"
 
 
 def runs_form_chains(evidence: Evidence) -> Iterator[str]:

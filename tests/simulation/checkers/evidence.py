@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -54,6 +54,13 @@ class Place(NamedTuple):
 def name_of(event: HistoryEvent) -> str:
     """`timer_fired`, `workflow_task_started` …"""
     return (event.WhichOneof("attributes") or "").removesuffix("_event_attributes")
+
+
+def begins_chain(events: Sequence[HistoryEvent]) -> bool:
+    """Whether the run followed no other one. Of a lost beginning other checkers tell."""
+    if not events or name_of(events[0]) != "workflow_execution_started":
+        return False
+    return not attributes_of(events[0]).continued_execution_run_id
 
 
 def attributes_of(event: HistoryEvent) -> Any:

@@ -16,14 +16,7 @@ variable "platform" {
 }
 
 variable "process" {
-  type = object({
-    verb        = string
-    options     = map(string)
-    environment = map(string)
-    secrets     = map(string)
-    ports       = map(number)
-    probe       = string
-  })
+  type        = any
   description = "What runs, as modules/service takes it."
 }
 
@@ -38,13 +31,7 @@ variable "data_subnet_ids" {
 }
 
 variable "database" {
-  type = object({
-    instance_class = string
-    instance_count = optional(number, 2)
-    capacity_units = optional(object({ min = number, max = number }), { min = 0.5, max = 4 })
-    backup_days    = optional(number, 35)
-    is_protected   = optional(bool, true)
-  })
+  type        = any
   description = "How large and how safe its database is, as modules/postgres takes it."
 }
 

@@ -91,6 +91,7 @@ resource "aws_lb_listener" "tls" {
 module "frontend" {
   source = "../service"
 
+  platform   = var.platform
   name       = "frontend"
   process    = var.process
   size       = var.size
@@ -106,18 +107,6 @@ module "frontend" {
       port = var.process.ports.tls
     }
   }
-
-  installation     = var.platform.installation
-  image            = var.platform.image
-  collector        = var.platform.collector
-  architecture     = var.platform.architecture
-  cluster          = var.platform.cluster
-  vpc_id           = var.platform.vpc_id
-  subnet_ids       = var.platform.subnet_ids
-  namespace_id     = var.platform.namespace_id
-  secrets_key_arns = var.platform.secrets_key_arns
-  log_key_arn      = var.platform.log_key_arn
-  log_days         = var.platform.log_days
 }
 
 # Customers' networks reach the same port without the internet, by an endpoint of theirs.

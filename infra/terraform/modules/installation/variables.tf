@@ -59,10 +59,10 @@ variable "control_plane" {
     size = object({ cpu = number, memory = number })
     database = object({
       instance_class = string
-      instance_count = optional(number, 2)
-      capacity_units = optional(object({ min = number, max = number }), { min = 0.5, max = 4 })
-      backup_days    = optional(number, 35)
-      is_protected   = optional(bool, true)
+      instance_count = optional(number)
+      capacity_units = optional(object({ min = number, max = number }))
+      backup_days    = optional(number)
+      is_protected   = optional(bool)
     })
   })
   description = "How large the control plane is, and its database."
@@ -73,10 +73,10 @@ variable "cells" {
     size = object({ cpu = number, memory = number })
     database = object({
       instance_class = string
-      instance_count = optional(number, 2)
-      capacity_units = optional(object({ min = number, max = number }), { min = 0.5, max = 4 })
-      backup_days    = optional(number, 35)
-      is_protected   = optional(bool, true)
+      instance_count = optional(number)
+      capacity_units = optional(object({ min = number, max = number }))
+      backup_days    = optional(number)
+      is_protected   = optional(bool)
     })
   }))
   description = "The cells by name, each with a database of its own."

@@ -86,17 +86,17 @@ resource "aws_rds_cluster" "this" {
   vpc_security_group_ids          = [aws_security_group.this.id]
   db_cluster_parameter_group_name = aws_rds_cluster_parameter_group.this.name
 
-  backup_retention_period   = var.backup_days
+  backup_retention_period   = var.database.backup_days
   preferred_backup_window   = "02:00-03:00"
   copy_tags_to_snapshot     = true
-  deletion_protection       = var.is_protected
-  skip_final_snapshot       = !var.is_protected
-  final_snapshot_identifier = var.is_protected ? "${var.name}-last" : null
+  deletion_protection       = var.database.is_protected
+  skip_final_snapshot       = !var.database.is_protected
+  final_snapshot_identifier = var.database.is_protected ? "${var.name}-last" : null
 
   enabled_cloudwatch_logs_exports = ["postgresql"]
 
   dynamic "serverlessv2_scaling_configuration" {
-    for_each = var.instance_class == "db.serverless" ? [var.capacity_units] : []
+    for_each = var.database.instance_class == "db.serverless" ? [var.database.capacity_units] : []
 
     content {
       min_capacity = serverlessv2_scaling_configuration.value.min
@@ -113,12 +113,12 @@ resource "aws_rds_cluster" "this" {
 }
 
 resource "aws_rds_cluster_instance" "this" {
-  for_each = toset([for number in range(1, var.instance_count + 1) : tostring(number)])
+  for_each = toset([for number in range(1, var.database.instance_count + 1) : tostring(number)])
 
   identifier         = "${var.name}-${each.key}"
   cluster_identifier = aws_rds_cluster.this.id
   engine             = aws_rds_cluster.this.engine
-  instance_class     = var.instance_class
+  instance_class     = var.database.instance_class
 
   auto_minor_version_upgrade      = true
   performance_insights_enabled    = true

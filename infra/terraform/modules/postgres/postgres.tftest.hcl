@@ -3,11 +3,11 @@ mock_provider "aws" {
 }
 
 variables {
-  name           = "perdure-test-cell-1"
-  vpc_id         = "vpc-1"
-  subnet_ids     = ["subnet-1", "subnet-2"]
-  instance_class = "db.r7g.large"
-  log_key_arn    = "arn:aws:kms:eu-central-1:123456789012:key/1"
+  name        = "perdure-test-cell-1"
+  vpc_id      = "vpc-1"
+  subnet_ids  = ["subnet-1", "subnet-2"]
+  database    = { instance_class = "db.r7g.large" }
+  log_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1"
 }
 
 run "a_database_is_safe_unless_told_otherwise" {
@@ -39,9 +39,7 @@ run "a_database_is_safe_unless_told_otherwise" {
 
 run "a_serverless_one_scales" {
   variables {
-    instance_class = "db.serverless"
-    instance_count = 1
-    is_protected   = false
+    database = { instance_class = "db.serverless", instance_count = 1, is_protected = false }
   }
 
   assert {
@@ -69,8 +67,8 @@ run "no_instance_is_refused" {
   command = plan
 
   variables {
-    instance_count = 0
+    database = { instance_class = "db.r7g.large", instance_count = 0 }
   }
 
-  expect_failures = [var.instance_count]
+  expect_failures = [var.database]
 }

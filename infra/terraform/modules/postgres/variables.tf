@@ -18,26 +18,25 @@ variable "subnet_ids" {
   description = "Subnets without a way out, in two zones or more."
 }
 
-variable "instance_class" {
-  type        = string
-  description = "Class of each instance; db.serverless scales between the units of capacity."
-}
-
-variable "instance_count" {
-  type        = number
-  default     = 2
-  description = "One that writes, the others ready to take over."
+variable "database" {
+  type = object({
+    instance_class = string
+    instance_count = optional(number, 2)
+    capacity_units = optional(object({ min = number, max = number }), { min = 0.5, max = 4 })
+    backup_days    = optional(number, 35)
+    is_protected   = optional(bool, true)
+  })
+  description = <<-EOT
+    How large and how safe it is. One instance writes, the others are ready to take over; those of
+    the class db.serverless scale between units of capacity, about 2 GiB of memory each. It can be
+    restored to any second of the days of backup. Protected, deleting is refused, and keeps a last
+    copy once it is allowed.
+  EOT
 
   validation {
-    condition     = var.instance_count >= 1 && var.instance_count <= 4
+    condition     = var.database.instance_count >= 1 && var.database.instance_count <= 4
     error_message = "Give 1 to 4 instances."
   }
-}
-
-variable "capacity_units" {
-  type        = object({ min = number, max = number })
-  default     = { min = 0.5, max = 4 }
-  description = "Bounds of db.serverless; a unit is about 2 GiB of memory."
 }
 
 variable "engine_version" {
@@ -49,18 +48,6 @@ variable "engine_version" {
     condition     = startswith(var.engine_version, "16.")
     error_message = "Perdure is tested with PostgreSQL 16."
   }
-}
-
-variable "backup_days" {
-  type        = number
-  default     = 35
-  description = "How far back the database can be restored to any second."
-}
-
-variable "is_protected" {
-  type        = bool
-  default     = true
-  description = "Whether deleting is refused, and keeps a last copy once it is allowed."
 }
 
 variable "log_days" {

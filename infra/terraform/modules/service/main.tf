@@ -1,5 +1,5 @@
 locals {
-  full_name = "${var.installation}-${var.name}"
+  full_name = "${var.platform.installation}-${var.name}"
 
   # A data directory is made anew with each task: what has to outlast one is in the database.
   volumes = { data = "/data", tmp = "/tmp" }
@@ -31,9 +31,9 @@ data "aws_region" "here" {}
 data "aws_caller_identity" "here" {}
 
 resource "aws_cloudwatch_log_group" "this" {
-  name              = "/${var.installation}/${var.name}"
-  retention_in_days = var.log_days
-  kms_key_id        = var.log_key_arn
+  name              = "/${var.platform.installation}/${var.name}"
+  retention_in_days = var.platform.log_days
+  kms_key_id        = var.platform.log_key_arn
 }
 
 resource "aws_ecs_task_definition" "this" {
@@ -47,7 +47,7 @@ resource "aws_ecs_task_definition" "this" {
 
   runtime_platform {
     operating_system_family = "LINUX"
-    cpu_architecture        = var.architecture
+    cpu_architecture        = var.platform.architecture
   }
 
   dynamic "volume" {
@@ -61,7 +61,7 @@ resource "aws_ecs_task_definition" "this" {
   container_definitions = jsonencode([
     {
       name                   = var.name
-      image                  = var.image
+      image                  = var.platform.image
       essential              = true
       readonlyRootFilesystem = true
       linuxParameters        = local.confined
@@ -90,12 +90,12 @@ resource "aws_ecs_task_definition" "this" {
     },
     {
       name                   = "collector"
-      image                  = var.collector.image
+      image                  = var.platform.collector.image
       essential              = false
       readonlyRootFilesystem = true
       linuxParameters        = local.confined
       environment = [
-        { name = "AOT_CONFIG_CONTENT", value = var.collector.configuration },
+        { name = "AOT_CONFIG_CONTENT", value = var.platform.collector.configuration },
         { name = "PART", value = var.name },
         { name = "LOG_GROUP", value = aws_cloudwatch_log_group.this.name },
       ]
@@ -113,7 +113,7 @@ resource "aws_service_discovery_service" "this" {
   force_destroy = true
 
   dns_config {
-    namespace_id   = var.namespace_id
+    namespace_id   = var.platform.namespace_id
     routing_policy = "MULTIVALUE"
 
     dns_records {
@@ -125,7 +125,7 @@ resource "aws_service_discovery_service" "this" {
 
 resource "aws_ecs_service" "this" {
   name                   = var.name
-  cluster                = var.cluster.arn
+  cluster                = var.platform.cluster.arn
   task_definition        = aws_ecs_task_definition.this.arn
   launch_type            = "FARGATE"
   platform_version       = "LATEST"
@@ -145,7 +145,7 @@ resource "aws_ecs_service" "this" {
   }
 
   network_configuration {
-    subnets          = var.subnet_ids
+    subnets          = var.platform.subnet_ids
     security_groups  = [aws_security_group.this.id]
     assign_public_ip = false
   }
@@ -173,7 +173,7 @@ resource "aws_ecs_service" "this" {
 resource "aws_security_group" "this" {
   name        = local.full_name
   description = "Tasks of ${local.full_name}"
-  vpc_id      = var.vpc_id
+  vpc_id      = var.platform.vpc_id
 }
 
 # Images, secrets and logs are out there, identity providers, payment and mail for some.
@@ -214,7 +214,7 @@ resource "aws_appautoscaling_target" "this" {
   for_each = var.scaling == null ? {} : { tasks = var.scaling }
 
   service_namespace  = "ecs"
-  resource_id        = "service/${var.cluster.name}/${aws_ecs_service.this.name}"
+  resource_id        = "service/${var.platform.cluster.name}/${aws_ecs_service.this.name}"
   scalable_dimension = "ecs:service:DesiredCount"
   min_capacity       = var.task_count
   max_capacity       = each.value.max

@@ -33,7 +33,7 @@ locals {
   secret_arns = distinct([
     for arn in values(var.process.secrets) : join(":", slice(split(":", arn), 0, 7))
   ])
-  is_in_ecr = can(regex("\\.dkr\\.ecr\\.", var.image))
+  is_in_ecr = can(regex("\\.dkr\\.ecr\\.", var.platform.image))
 }
 
 data "aws_iam_policy_document" "start" {
@@ -52,7 +52,7 @@ data "aws_iam_policy_document" "start" {
   statement {
     sid       = "Keys"
     actions   = ["kms:Decrypt"]
-    resources = var.secrets_key_arns
+    resources = var.platform.secrets_key_arns
 
     condition {
       test     = "StringEquals"
@@ -62,7 +62,7 @@ data "aws_iam_policy_document" "start" {
   }
 
   dynamic "statement" {
-    for_each = local.is_in_ecr ? [regex("^(\\d+)\\.dkr\\.ecr\\.([a-z0-9-]+)\\.[^/]+/(.+)@", var.image)] : []
+    for_each = local.is_in_ecr ? [regex("^(\\d+)\\.dkr\\.ecr\\.([a-z0-9-]+)\\.[^/]+/(.+)@", var.platform.image)] : []
 
     content {
       sid       = "Image"

@@ -3,19 +3,23 @@ mock_provider "aws" {
 }
 
 variables {
-  installation = "perdure-test"
-  name         = "cell-1"
-  image        = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/perdure@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  collector    = { image = "collector:1", configuration = "receivers: {}" }
-  size         = { cpu = 512, memory = 1024 }
-  is_alone     = true
-  cluster      = { arn = "arn:aws:ecs:eu-central-1:123456789012:cluster/perdure-test", name = "perdure-test" }
-  vpc_id       = "vpc-1"
-  subnet_ids   = ["subnet-1"]
-  namespace_id = "ns-1"
-  log_key_arn  = "arn:aws:kms:eu-central-1:123456789012:key/1"
+  name     = "cell-1"
+  size     = { cpu = 512, memory = 1024 }
+  is_alone = true
 
-  secrets_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/2"]
+  platform = {
+    installation     = "perdure-test"
+    image            = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/perdure@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    collector        = { image = "collector:1", configuration = "receivers: {}" }
+    architecture     = "X86_64"
+    cluster          = { arn = "arn:aws:ecs:eu-central-1:123456789012:cluster/perdure-test", name = "perdure-test" }
+    vpc_id           = "vpc-1"
+    subnet_ids       = ["subnet-1"]
+    namespace_id     = "ns-1"
+    secrets_key_arns = ["arn:aws:kms:eu-central-1:123456789012:key/2"]
+    log_key_arn      = "arn:aws:kms:eu-central-1:123456789012:key/1"
+    log_days         = 365
+  }
 
   process = {
     verb        = "cell"
@@ -100,8 +104,8 @@ run "an_image_by_tag_is_refused" {
   command = plan
 
   variables {
-    image = "perdure:latest"
+    platform = merge(var.platform, { image = "perdure:latest" })
   }
 
-  expect_failures = [var.image]
+  expect_failures = [var.platform]
 }

@@ -1,6 +1,28 @@
-variable "installation" {
-  type        = string
-  description = "Name of the installation, which begins the names of what is raised here."
+variable "platform" {
+  type = object({
+    installation     = string
+    image            = string
+    collector        = object({ image = string, configuration = string })
+    architecture     = string
+    cluster          = object({ arn = string, name = string })
+    vpc_id           = string
+    subnet_ids       = list(string)
+    namespace_id     = string
+    secrets_key_arns = list(string)
+    log_key_arn      = string
+    log_days         = number
+  })
+  description = "What every process of the installation runs on. The collector takes its traces and metrics."
+
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.platform.image))
+    error_message = "Name the image by its digest, NAME@sha256:…, so that every task runs the same."
+  }
+
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.platform.architecture)
+    error_message = "Fargate has X86_64 and ARM64."
+  }
 }
 
 variable "name" {
@@ -25,35 +47,9 @@ variable "process" {
   description = "What runs: verb and options of its command, environment, secrets by ARN, ports by name, and the address that tells its health."
 }
 
-variable "image" {
-  type        = string
-  description = "Image of the product."
-
-  validation {
-    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.image))
-    error_message = "Name the image by its digest, NAME@sha256:…, so that every task runs the same."
-  }
-}
-
-variable "collector" {
-  type        = object({ image = string, configuration = string })
-  description = "The process beside it that takes its traces and metrics."
-}
-
 variable "size" {
   type        = object({ cpu = number, memory = number })
   description = "Units of CPU and MiB of memory, in one of the pairs that Fargate has."
-}
-
-variable "architecture" {
-  type        = string
-  default     = "X86_64"
-  description = "What the image is built for."
-
-  validation {
-    condition     = contains(["X86_64", "ARM64"], var.architecture)
-    error_message = "Fargate has X86_64 and ARM64."
-  }
 }
 
 variable "task_count" {
@@ -73,26 +69,6 @@ variable "scaling" {
   description = "Up to how many tasks, to keep the CPU at this percentage; null for a fixed count."
 }
 
-variable "cluster" {
-  type        = object({ arn = string, name = string })
-  description = "ECS cluster that it runs in."
-}
-
-variable "vpc_id" {
-  type        = string
-  description = "Network that it runs in."
-}
-
-variable "subnet_ids" {
-  type        = list(string)
-  description = "Subnets that its tasks get addresses of."
-}
-
-variable "namespace_id" {
-  type        = string
-  description = "Private DNS namespace that its host name is in."
-}
-
 variable "target_groups" {
   type        = map(object({ arn = string, port = number }))
   default     = {}
@@ -109,20 +85,4 @@ variable "outside_ports" {
   type        = list(number)
   default     = [443]
   description = "Ports that it may connect to outside of the network."
-}
-
-variable "secrets_key_arns" {
-  type        = list(string)
-  description = "Keys that its secrets are encrypted with."
-}
-
-variable "log_key_arn" {
-  type        = string
-  description = "Key that its log is encrypted with."
-}
-
-variable "log_days" {
-  type        = number
-  default     = 365
-  description = "How long its log is kept."
 }

@@ -1,4 +1,7 @@
-"""`perdure recount`: prints where usage and recount differ; exit code 0 only if nowhere."""
+"""`perdure recount`: prints where usage and recount differ.
+
+Exit code 0 if nowhere, 1 if they do, 2 if nobody can tell since histories are gone.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from perdure.recount import Get, Recount, recount
 
 EXIT_EQUAL = 0
 EXIT_DIFFERENT = 1
+EXIT_UNTOLD = 2
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,7 +34,9 @@ async def run(arguments: argparse.Namespace, get: Get) -> int:
     outcome = await recount(get, arguments.namespace, arguments.from_hour, arguments.to_hour)
     for line in table(outcome):
         print(line)
-    return EXIT_DIFFERENT if outcome.differences else EXIT_EQUAL
+    if outcome.differences:
+        return EXIT_DIFFERENT
+    return EXIT_UNTOLD if outcome.untold else EXIT_EQUAL
 
 
 def parse_hour(text: str) -> int:
@@ -48,9 +54,12 @@ def parse_hour(text: str) -> int:
 
 def table(outcome: Recount) -> Iterator[str]:
     """The differences, one line each, and the sums."""
-    if outcome.differences:
+    if outcome.differences or outcome.untold:
         rows = [("HOUR", "ACTION", "TYPE", "QUEUE", "RECOUNT", "USAGE", "DIFFERENCE")]
-        for (hour, action, workflow_type, task_queue), recounted, usage in outcome.differences:
+        for (hour, action, workflow_type, task_queue), recounted, usage in (
+            *outcome.differences,
+            *outcome.untold,
+        ):
             at = f"{EPOCH + timedelta(hours=hour):%Y-%m-%dT%H}"
             counts = (str(recounted), str(usage), f"{usage - recounted:+d}")
             rows.append((at, action, workflow_type, task_queue, *counts))
@@ -64,6 +73,8 @@ def table(outcome: Recount) -> Iterator[str]:
             "only what their counters hold was recounted"
         )
     verdict = f"different in {len(outcome.differences)}" if outcome.differences else "equal"
+    if outcome.untold:
+        verdict += f", and {len(outcome.untold)} that only histories which are gone could tell"
     yield (
         f"Runs: {outcome.runs}. Actions recounted: {outcome.recounted}, "
         f"in the usage: {outcome.usage}: {verdict}"

@@ -28,6 +28,8 @@ _PASSING = frozenset(
 )
 _logger = logging.getLogger("perdure.worker")
 
+Poll = Callable[[], Awaitable[Message]]
+
 
 class Slots:
     """How many tasks may run at once, and those that do."""
@@ -58,18 +60,47 @@ class Slots:
             _logger.error("task_lost", exc_info=error)
 
 
+class Outage:
+    """Which polls of a worker fail now. They fail together, so it is said once for all of them.
+
+    One that fails once says nothing yet: the server may be about to leave, or have just come.
+    """
+
+    def __init__(self) -> None:
+        self._failing: set[Poll] = set()
+        self._is_told = False
+
+    def failed(self, poll: Poll, error: RPCError) -> None:
+        if poll in self._failing and not self._is_told:
+            extra = {"status": error.status.name, "reason": error.message}
+            _logger.warning("poll_failed", extra=extra)
+            self._is_told = True
+        self._failing.add(poll)
+
+    def answered(self, poll: Poll) -> bool:
+        """Whether this poll failed before."""
+        if poll not in self._failing:
+            return False
+        self._failing.remove(poll)
+        if self._is_told and not self._failing:
+            _logger.info("poll_recovered")
+            self._is_told = False
+        return True
+
+
 async def poll_forever(
-    poll: Callable[[], Awaitable[Message]],
+    poll: Poll,
     handle: Callable[[Message], Coroutine[Any, Any, None]],
     slots: Slots,
     sleep: Sleep,
+    outage: Outage,
 ) -> None:
     """Poll whenever a slot is free and hand over what comes; ends only by raising.
 
     An unreachable server is waited for without end. RPCError is raised if polls have been refused
     for another reason for a minute.
     """
-    delays, refused_seconds, failing = backoff_seconds(), 0.0, False
+    delays, refused_seconds = backoff_seconds(), 0.0
     while True:
         await slots.reserve()
         try:
@@ -83,19 +114,14 @@ async def poll_forever(
                 refused_seconds += delay
             if refused_seconds > POLL_REFUSED_SECONDS_MAX:
                 raise
-            if not failing:
-                _logger.warning(
-                    "poll_failed", extra={"status": error.status.name, "reason": error.message}
-                )
-            failing = True
+            outage.failed(poll, error)
             await sleep(delay)
             continue
         except BaseException:
             slots.release()
             raise
-        if failing:
-            _logger.info("poll_recovered")
-            delays, refused_seconds, failing = backoff_seconds(), 0.0, False
+        if outage.answered(poll):
+            delays, refused_seconds = backoff_seconds(), 0.0
         if task.get("taskToken"):
             slots.use(handle(task))
         else:

@@ -16,7 +16,7 @@ from perdure.definition import Function
 from perdure.exceptions import DefinitionError, RPCError
 from perdure.protojson import Message
 from perdure.worker.activities import ActivityTasks
-from perdure.worker.polling import Slots, poll_forever
+from perdure.worker.polling import Outage, Slots, poll_forever
 from perdure.worker.registry import activities_by_name, workflows_by_name
 from perdure.worker.settings import WorkerSettings
 from perdure.worker.workflows import WorkflowTasks
@@ -66,6 +66,7 @@ class Worker:
         if not self._workflows and not self._activities:
             raise DefinitionError("a worker needs at least one workflow or activity")
         self._executor = activity_executor
+        self._outage = Outage()
         self._stopping: asyncio.Event | None = None
         self._running: asyncio.Task[None] | None = None
         self._owner: asyncio.Task[Any] | None = None
@@ -178,7 +179,7 @@ class Worker:
         body = {"taskQueue": queue, "identity": self.settings.identity}
         poll = partial(self._calls.poll, queue["name"], verb, body)
         sleep = self._calls.transport.sleep
-        return asyncio.create_task(poll_forever(poll, handle, slots, sleep))
+        return asyncio.create_task(poll_forever(poll, handle, slots, sleep, self._outage))
 
     async def _until_stopped(self, polls: Sequence[asyncio.Task[None]]) -> None:
         assert self._stopping is not None
