@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -116,8 +117,19 @@ class Raised:
         self.issuer = issuer
 
     def client(self, **headers: str) -> httpx.AsyncClient:
-        address = f"http://127.0.0.1:{self.machines['frontend'].health_port}"
-        return httpx.AsyncClient(base_url=address, headers=headers, timeout=60, trust_env=False)
+        """By TLS, as browsers come: they keep no cookie that is for TLS alone otherwise."""
+        return httpx.AsyncClient(
+            base_url=f"https://{self.tls_address}",
+            headers={"host": FACTS["base_domain"], **headers},
+            verify=ssl.create_default_context(cadata=self.issuer.decode()),
+            event_hooks={"request": [_to_the_domain]},
+            timeout=60,
+            trust_env=False,
+        )
+
+
+async def _to_the_domain(request: httpx.Request) -> None:
+    request.extensions["sni_hostname"] = FACTS["base_domain"]
 
 
 def role_url(database: str) -> str:
