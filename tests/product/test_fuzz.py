@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -30,7 +31,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.product.answering import answering
 from tests.product.client import open_account, program
-from tests.product.server import Product
+from tests.product.server import Preloaded, Product, serving
 from tests.product.stock import Stock, forms
 
 Operation = schemathesis.schemas.APIOperation[Any, Any, Any, Any]
@@ -42,6 +43,8 @@ REQUESTS = 500
 REQUESTS_OF_CI = 5_000
 HANDLED_PART_MIN = 0.3
 CALL_SECONDS_MAX = 30
+NO_HTTP = "Invalid HTTP request received."
+"""What the server beneath answers, and logs, where a made-up header is none."""
 POLL_SECONDS = "0.01"
 QUERY_SECONDS = "20"
 """Enough for the worker to answer in; nothing else that is asked here waits for somebody."""
@@ -161,6 +164,12 @@ def is_handled(answer: Response) -> bool:
 
 
 @pytest.fixture
+async def product(preloaded: Preloaded, tmp_path: Path) -> AsyncIterator[Product]:
+    async with serving(preloaded, tmp_path / "data", expected=[NO_HTTP]) as product:
+        yield product
+
+
+@pytest.fixture
 async def tenants(product: Product) -> AsyncIterator[tuple[Stock, Stock]]:
     """Us, and a rival whose secrets nobody else may ever see."""
     stocks = []
@@ -236,6 +245,8 @@ async def test_no_request_breaks_the_service_or_touches_another_tenant(
             bystander.lend(case)
             answer = case.call(base_url=product.address, session=session, timeout=CALL_SECONDS_MAX)
             told = f"{case.operation.label}: {answer.status_code} {answer.text[:500]}"
+            if answer.text == NO_HTTP:
+                return
             assert answer.status_code < 500, told
             assert not any(secret in answer.content for secret in secrets), told
             case.validate_response(answer, checks=CHECKS)

@@ -76,7 +76,7 @@ def walk(folder: Path, missing: Mapping[str, str]) -> dict[str, str]:
     script = ["set -euo pipefail", "exec 2>&1"]
     for title, commands in chapters().items():
         if title not in missing:
-            script += [f"echo '## {title}'", commands]
+            script += [f"printf '\\n## %s\\n' '{title}'", commands]
     (folder / "tour.sh").write_text("\n".join(script))
     environment = {
         "PORT": str(free_port()),
@@ -105,10 +105,10 @@ def walk(folder: Path, missing: Mapping[str, str]) -> dict[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-def test_every_chapter_of_the_tour_says_what_it_promises(tmp_path: Path) -> None:
+def test_every_chapter_of_the_tour_says_what_it_promises(data: Path) -> None:
     assert set(chapters()) == {"", *SAID}
     missing = left_out()
-    walked = walk(tmp_path, missing)
+    walked = walk(data.parent, missing)
     for title, text in SAID.items():
         if title not in missing:
             assert text in walked[title], f"{title}: {walked[title]}"
