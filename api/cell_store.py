@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from api.cells import SHARD_COUNT
-from api.installation import Installation, InstallationError, alone, sync_folder, write_whole
+from api.installation import (
+    Installation,
+    InstallationError,
+    alone,
+    kept_number,
+    sync_folder,
+    write_whole,
+)
 from api.local_postgres import kept_running
 from engine.errors import StoreUnavailable
 from engine.persistence.postgres import PostgresStore
@@ -44,13 +52,7 @@ def cell_count(held: Installation, wanted: int | None) -> int:
 
     With None, as many as there were. Raises SeveralCells.
     """
-    note = held.cells_path
-    kept = int(note.read_text()) if note.exists() else 1
-    if wanted is not None and wanted < kept:
-        raise SeveralCells(held, kept)
-    if wanted is not None and wanted > kept:
-        write_whole(note, str(wanted).encode())
-    return wanted or kept
+    return kept_number(held.cells_path, wanted, first=1, refused=partial(SeveralCells, held))
 
 
 @contextmanager

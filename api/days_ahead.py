@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
-from api.installation import Installation, InstallationError, write_whole
+from api.installation import Installation, InstallationError, kept_number
 from tenancy import clock
 
 DAYS_AHEAD_MAX = 36_500
+NOTE = "days-ahead"
 
 
 class TimeWouldGoBack(InstallationError):
@@ -26,23 +28,12 @@ def set_clock(held: Installation, wanted: int | None) -> None:
 
     With None it stays as it was. Raises TimeWouldGoBack.
     """
-    kept = days_ahead(held.data)
-    if wanted is not None and wanted < kept:
-        raise TimeWouldGoBack(held, kept)
-    if wanted is not None and wanted > kept:
-        write_whole(_note(held.data), str(wanted).encode())
-    follow_clock(held.data)
+    refused = partial(TimeWouldGoBack, held)
+    days = kept_number(held.data / NOTE, wanted, first=0, refused=refused)
+    clock.set_ahead(timedelta(days=days))
 
 
 def follow_clock(data: Path) -> None:
     """Set this process's clock as that of the installation in this directory is."""
-    clock.set_ahead(timedelta(days=days_ahead(data)))
-
-
-def days_ahead(data: Path) -> int:
-    note = _note(data)
-    return int(note.read_text()) if note.exists() else 0
-
-
-def _note(data: Path) -> Path:
-    return data / "days-ahead"
+    note = data / NOTE
+    clock.set_ahead(timedelta(days=int(note.read_text()) if note.exists() else 0))

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -230,6 +230,22 @@ def write_whole(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     draft.rename(path)
     sync_folder(path.parent)
+
+
+def kept_number(
+    note: Path, wanted: int | None, *, first: int, refused: Callable[[int], InstallationError]
+) -> int:
+    """A number that never gets less: the wanted one, noted, or with None what the note has.
+
+    Without a note it is `first`. Raises `refused(kept)` where less is wanted than was kept.
+    """
+    kept = int(note.read_text()) if note.exists() else first
+    if wanted is None or wanted == kept:
+        return kept
+    if wanted < kept:
+        raise refused(kept)
+    write_whole(note, str(wanted).encode())
+    return wanted
 
 
 def sync_folder(folder: Path) -> None:

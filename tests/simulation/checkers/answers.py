@@ -76,8 +76,8 @@ def _requests_that_started_again(evidence: Evidence) -> Iterator[str]:
     for workflow, keys in evidence.runs.items():
         before, is_whole = "", True
         for key in keys:
-            events = evidence.histories.get(key)
-            if events and begins_chain(events):
+            events = evidence.histories.get(key, [])
+            if begins_chain(events):
                 after = attributes_of(events[0]).identity
                 if before == after and is_whole:
                     yield f"request {after} started {workflow} twice"
