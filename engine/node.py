@@ -123,7 +123,7 @@ class Node:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._directory.lose(list(self._directory.shards), None)
+        self._directory.leave()
         await self._store.close()
 
     @property

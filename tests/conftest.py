@@ -31,11 +31,17 @@ class LogGuard(logging.Handler):
     def unexpected(self) -> list[str]:
         """One line for each record whose event was not accepted, with its exception if any."""
         return [
-            f"{record.levelname} {record.name}: {record.getMessage()}"
-            + (f" ({record.exc_info[1]!r})" if record.exc_info else "")
+            f"{record.levelname} {record.name}: {record.getMessage()} {_told_with(record)}"
             for record in self.records
             if record.msg not in self.accepted and record.getMessage() not in self.accepted
         ]
+
+
+def _told_with(record: logging.LogRecord) -> str:
+    """The record's fields and its exception."""
+    plain = vars(logging.makeLogRecord({}))
+    told = {name: value for name, value in vars(record).items() if name not in plain}
+    return repr(told) if not record.exc_info else f"{told!r} ({record.exc_info[1]!r})"
 
 
 @pytest.fixture(autouse=True)

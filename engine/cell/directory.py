@@ -121,6 +121,10 @@ class Directory:
             await shard.wakeups.read_next_window()
         return await self._take(leases)
 
+    def leave(self) -> None:
+        """Hold nothing more, and take over nothing of what was begun."""
+        self.lose(self.offering, None)
+
     def lose(self, shards: Iterable[Shard], error: StoreError | None) -> None:
         """These shards are not ours any more, or what the store has of them is unknown."""
         for shard in list(shards):
@@ -220,32 +224,34 @@ class Directory:
             taken = await self._store.acquire(wanted, self.name, seen_ns, stamp_ns)
         finally:
             self._taking.difference_update(wanted)
+        assert self._parts is not None
         for lease in taken:
             self._taking.add(lease.shard_id)
-            self._env.spawn("recover_shard", self._recover(lease, asked_at))
+            shard = Shard(lease, self._parts)
+            shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
+            self._recovering[lease.shard_id] = shard
+            self._env.spawn("recover_shard", self._recover(shard))
         return free_count > len(taken)
 
-    async def _recover(self, lease: ShardLease, asked_at: float) -> None:
+    async def _recover(self, shard: Shard) -> None:
         assert self._parts is not None
-        shard = Shard(lease, self._parts)
-        shard.lease_until = asked_at + SHARD_LEASE_SECONDS - LEASE_MARGIN_SECONDS
-        self._recovering[lease.shard_id] = shard
         keeper = self._env.spawn("keep_lease", self._keep(shard))
         try:
             await shard.recover()
         except (StoreError, Unavailable) as error:
-            shard.lose()
-            if isinstance(error, StoreError):
+            if isinstance(error, StoreError) and not shard.lost:
                 self._failed(error)
-            return
+            shard.lose()
         finally:
             keeper.cancel()
-            del self._recovering[lease.shard_id]
-            self._taking.discard(lease.shard_id)
-        self._shards[lease.shard_id] = shard
-        self._owners[lease.shard_id] = self.name
-        log.debug("shard_taken", extra={"shard_id": lease.shard_id, "epoch": lease.epoch})
-        self._moved(lease.shard_id)
+            del self._recovering[shard.shard_id]
+            self._taking.discard(shard.shard_id)
+        if shard.lost:
+            return
+        self._shards[shard.shard_id] = shard
+        self._owners[shard.shard_id] = self.name
+        log.debug("shard_taken", extra={"shard_id": shard.shard_id, "epoch": shard.epoch})
+        self._moved(shard.shard_id)
         # Recovery may have decided something already.
         self._parts.wake_committer()
 

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.control.visitor import PASSWORD
 from tests.house.tree import ROOT
 from tests.product.server import Product
-from tests.web.browser import browser, chromium, walk_to_quickstart
+from tests.web.browser import browser, chromium, complaints_of, walk_to_quickstart
 
 pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="Chromium is not installed"),
@@ -63,20 +63,13 @@ asyncio.run(main())
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A browser that has never been here; what it complains of fails the test."""
-    complaints: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and LEFT_FOR_ANOTHER_SITE not in message.text:
-            complaints.append(message.text)
-
     expect.set_options(timeout=SHOWN_MS_MAX)
     with browser() as opened:
         context = opened.new_context()
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         context.set_default_timeout(SHOWN_MS_MAX)
         page = context.new_page()
-        page.on("console", note)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        complaints = complaints_of(page, LEFT_FOR_ANOTHER_SITE)
         yield page
     expect.set_options(timeout=None)
     assert not complaints

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.control.visitor import PASSWORD
 from tests.product.server import Product
-from tests.web.browser import browser, chromium
+from tests.web.browser import browser, chromium, complaints_of
 
 pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="Chromium is not installed"),
@@ -25,6 +25,8 @@ pytestmark = [
 SHOWN_MS_MAX = 20_000
 LOOKS_MAX = 200
 LOOK_AGAIN_MS = 100
+REFUSED_FORM = "status of 40"
+"""A refused form is answered with the page, and Chromium tells of its status."""
 NEW_PASSWORD = "another horse battery"
 OWNER, COLLEAGUE = "ada@example.com", "bob@example.com"
 
@@ -39,18 +41,10 @@ def look_at_nothing(_page: Page, _name: str) -> None:
 @contextmanager
 def visiting(opened: Browser) -> Iterator[Page]:
     """A browser window of its own; what it complains of fails the test."""
-    complaints: list[str] = []
-
-    def note(message: ConsoleMessage) -> None:
-        # A refused form is answered with the page, and Chromium tells of its status.
-        if message.type in ("error", "warning") and "status of 40" not in message.text:
-            complaints.append(message.text)
-
     context = opened.new_context()
     context.set_default_timeout(SHOWN_MS_MAX)
     page = context.new_page()
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    complaints = complaints_of(page, REFUSED_FORM)
     yield page
     context.close()
     assert not complaints

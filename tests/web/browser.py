@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from starlette.types import Receive, Scope, Send
 
 from tests.web.fake_cloud import FakeCloud
@@ -72,6 +72,26 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield started
         started.close()
+
+
+def complaints_of(page: Page, *known: str) -> list[str]:
+    """Fills with what the page complains of: broken scripts, refused styles, missing files.
+
+    A complaint with a `known` text in it is left out.
+    """
+    complaints: list[str] = []
+
+    def note(text: str) -> None:
+        if not any(part in text for part in known):
+            complaints.append(text)
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            note(message.text)
+
+    page.on("console", listen)
+    page.on("pageerror", lambda error: note(str(error)))
+    return complaints
 
 
 def walk_to_quickstart(page: Page, url: str, *, email: str, password: str, name: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.web.browser import browser, chromium, console_url, served, walk_to_quickstart
+from tests.web.browser import browser, chromium, complaints_of, console_url, served, walk_to_quickstart
 from tests.web.fake_cloud import (
     COOKIE,
     NAMESPACE,
@@ -28,6 +28,9 @@ RUNNING = f"{HOME}/workflows/order-1042/{RUN_ID}"
 SHOWN_MS_MAX = 20_000
 """A machine with other work is slow, and no page is wrong for that."""
 
+REFUSED = "status of 403"
+"""Chromium tells of each answer that is a refusal."""
+
 VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 
 
@@ -40,29 +43,14 @@ def opened() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """What the browser put on its console: broken scripts, refused styles, missing files."""
-    return []
-
-
-@pytest.fixture
-def page(opened: Browser, complaints: list[str]) -> Iterator[Page]:
+def page(opened: Browser) -> Iterator[Page]:
     context = opened.new_context()
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     made = context.new_page()
-    watch(made, complaints)
+    complaints = complaints_of(made, REFUSED)
     yield made
     context.close()
     assert not complaints
-
-
-def watch(page: Page, complaints: list[str]) -> None:
-    def note(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(message.text)
-
-    page.on("console", note)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
 
 
 @pytest.fixture
@@ -198,7 +186,7 @@ def test_a_running_workflow_goes_on_while_it_is_watched(
 
 @pytest.mark.parametrize("path", [HOME, f"{HOME}/workflows", RUNNING])
 def test_a_page_that_follows_something_outlasts_a_refusal(
-    page: Page, url: str, cloud: FakeCloud, complaints: list[str], path: str
+    page: Page, url: str, cloud: FakeCloud, path: str
 ) -> None:
     page.goto(url + path)
     shown = page.locator("#main").get_by_text("order-1042").first
@@ -210,8 +198,6 @@ def test_a_page_that_follows_something_outlasts_a_refusal(
     expect(shown).to_be_visible()
     cloud.executions[0].CopyFrom(execution("order-1042", "TERMINATED", events=14))
     expect(page.locator("#main").get_by_text("Terminated").last).to_be_visible()
-    # The browser tells of each answer that is a refusal.
-    complaints.clear()
 
 
 def test_a_bar_of_the_timeline_opens_its_step(page: Page, url: str) -> None:
@@ -284,16 +270,14 @@ def test_a_wide_table_of_usage_scrolls_in_its_own_box_beside_its_names(
 
 
 @pytest.mark.parametrize(("theme", "width"), VIEWS)
-def test_every_page_fits_its_window(
-    opened: Browser, complaints: list[str], theme: str, width: int
-) -> None:
+def test_every_page_fits_its_window(opened: Browser, theme: str, width: int) -> None:
     context = opened.new_context(
         color_scheme="dark" if theme == "dark" else "light",
         viewport={"width": width, "height": 800},
     )
     name, _, value = COOKIE.partition("=")
     page = context.new_page()
-    watch(page, complaints)
+    complaints = complaints_of(page)
     with served(populated()) as address:
         page.goto(f"{address}/")
         widths = {"/": page.evaluate("document.documentElement.scrollWidth")}
