@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,9 @@ MIGRATING = Patience(MIGRATION_SECONDS_MAX, MIGRATION_SECONDS_MAX)
 def open_engine(url: str) -> AsyncEngine:
     """Connections for units of work. `url` is SQLAlchemy's for SQLite, libpq's for PostgreSQL."""
     if _is_sqlite(url):
-        engine = create_async_engine(url, max_overflow=0, hide_parameters=True)
+        engine = create_async_engine(
+            url, connect_args={"factory": _Connection}, max_overflow=0, hide_parameters=True
+        )
         _prepare_sqlite(engine.sync_engine)
         return engine
     return create_async_engine(
@@ -123,6 +126,19 @@ def is_unavailable(error: sa.exc.StatementError) -> bool:
     if not isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
         return False
     return getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_ERROR
+
+
+class _Connection(sqlite3.Connection):
+    """Gives its lock back when it is closed, also in the middle of a unit of work.
+
+    SQLite itself would wait until the last cursor is gone, and whoever was cancelled may still hold
+    one: nobody could write meanwhile.
+    """
+
+    def close(self) -> None:
+        with suppress(sqlite3.ProgrammingError):
+            self.rollback()
+        super().close()
 
 
 def _is_sqlite(url: str) -> bool:

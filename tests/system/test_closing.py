@@ -160,7 +160,7 @@ async def opened(payments: Payments, account_id: str, number: int) -> str:
     return month
 
 
-@pytest.mark.deep
+@pytest.mark.ci
 @pytest.mark.allow_log(*DYING)
 async def test_a_month_is_closed_once_whichever_step_its_process_dies_at(
     payments: Payments, tmp_path: Path

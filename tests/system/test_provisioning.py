@@ -134,15 +134,10 @@ async def test_a_process_that_lives_ends_an_operation_with_one_workflow(
     await ended_once(cloud, owner, operation, kind)
 
 
+@pytest.mark.ci
 @pytest.mark.allow_log(*DYING)
 @pytest.mark.parametrize("control_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param("creation", marks=pytest.mark.ci),
-        pytest.param("deletion", marks=pytest.mark.deep),
-    ],
-)
+@pytest.mark.parametrize("kind", KINDS)
 async def test_an_operation_ends_once_wherever_its_process_dies(
     cloud: Cloud, tmp_path: Path, kind: str
 ) -> None:

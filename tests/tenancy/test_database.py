@@ -116,6 +116,25 @@ async def test_writers_of_two_connections_wait_for_each_other(cloud: Cloud) -> N
     await other.aclose()
 
 
+@pytest.mark.parametrize("control_url", ["sqlite"], indirect=True)
+async def test_a_unit_of_work_that_is_broken_off_gives_its_lock_back(cloud: Cloud) -> None:
+    account_id = (await cloud.owner()).account_id
+    numbers = sa.text(
+        "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 9)"
+        " SELECT n FROM number"
+    )
+    with pytest.raises(asyncio.CancelledError):
+        async with cloud.database.transaction() as session:
+            await locked_account(session, account_id)
+            unread = await session.stream(numbers)
+            assert await anext(unread) == (1,)
+            await (await session.connection()).invalidate()
+            raise asyncio.CancelledError
+    async with cloud.database.transaction() as session:
+        await locked_account(session, account_id)
+    del unread
+
+
 async def test_an_unknown_account_is_not_found(cloud: Cloud) -> None:
     async with cloud.database.transaction() as session:
         with pytest.raises(NotFound, match="nobody"):

@@ -135,16 +135,20 @@ class Evidence:
         """
         if operation.error.startswith("NamespaceNotFound"):
             return True
-        if operation.error.startswith("WorkflowAlreadyStarted"):
-            return self._was_replaced(operation, mark)
+        if self._was_replaced(operation, mark):
+            return True
         again = operation.method.startswith(("Respond", "Terminate"))
         deleted = any(key.namespace_id == mark.namespace_id for key in self.record.deletions())
         return (again or deleted) and operation.error.startswith("NotFound")
 
     def _was_replaced(self, operation: Operation, mark: Mark) -> bool:
-        """Whether the run that a refusal names took the id from the one that the call began."""
+        """Whether the run that a refusal names took the id from the one that the call reached."""
+        if not operation.run_id or operation.method not in (*STARTS, *SIGNALS):
+            return False
         request: Any = operation.request
-        named = RunKey(mark.namespace_id, request.workflow_id, operation.run_id)
+        is_signal = operation.method == "SignalWorkflowExecution"
+        execution = request.workflow_execution if is_signal else request
+        named = RunKey(mark.namespace_id, execution.workflow_id, operation.run_id)
         began = self.durable_at.get((named, 1), 0)
         return self.mark_durable_at.get(mark, began) < began
 
