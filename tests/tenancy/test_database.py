@@ -123,16 +123,21 @@ async def test_a_unit_of_work_that_is_broken_off_gives_its_lock_back(cloud: Clou
         "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 9)"
         " SELECT n FROM number"
     )
-    with pytest.raises(asyncio.CancelledError):
+    held: list[object] = []
+
+    async def begin_and_break_off() -> None:
         async with cloud.database.transaction() as session:
             await locked_account(session, account_id)
-            unread = await session.stream(numbers)
+            held.append(unread := await session.stream(numbers))
             assert await anext(unread) == (1,)
             await (await session.connection()).invalidate()
             raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await begin_and_break_off()
     async with cloud.database.transaction() as session:
         await locked_account(session, account_id)
-    del unread
+    held.clear()
 
 
 async def test_an_unknown_account_is_not_found(cloud: Cloud) -> None:
