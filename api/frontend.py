@@ -12,10 +12,11 @@ import hashlib
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from html import escape
 from typing import NoReturn
 
@@ -41,7 +42,9 @@ from api.wire.cells import CellClients, open_cell_clients
 from api.wire.client import Disconnected, WireClient
 from api.wire.control import ControlClient, forwarding
 from api.wire.lines import CONTROL_PLANE, Lines
+from api.wire.snapshot_copy import borrow
 from tenancy import (
+    CellPlace,
     Principal,
     SnapshotFile,
     SnapshotFollower,
@@ -55,6 +58,7 @@ from tenancy.key_text import KeyDigests
 logger = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
+BORROW_SECONDS = 2.0
 KEY_USE_SECONDS = 30.0
 DELIVER_LAST_SECONDS_MAX = 2.0
 
@@ -83,12 +87,14 @@ async def open_frontend(
     lines: Lines,
     *,
     control_plane: str,
+    places: Sequence[CellPlace] = (),
     telemetry: Telemetry | None = None,
     tls: TlsSettings | None = None,
 ) -> AsyncIterator[Frontend]:
     """Started and stopped again. It begins with what it was told before it was stopped last.
 
-    `control_plane` is the address of that; those of the cells are in the snapshot.
+    `control_plane` is the address of that; those of the cells are in the snapshot. A frontend that
+    has none asks the cells at `places` as well, who keep a copy of it.
     """
     pepper = installation.secrets.pepper
     wire = WireClient(CONTROL_PLANE, lines.to(CONTROL_PLANE, control_plane))
@@ -106,7 +112,8 @@ async def open_frontend(
     wire.start()
     try:
         await snapshot.start()
-        places = () if snapshot.snapshot is None else snapshot.snapshot.cells
+        if snapshot.snapshot is not None:
+            places = snapshot.snapshot.cells
         async with open_cell_clients(lines, places, telemetry) as cells:
             secured = Tls(tls or TlsSettings(), data=installation.data, snapshot=snapshot, now=now)
             parts = _Parts(snapshot, client, trail, cells, {})
@@ -221,6 +228,7 @@ def _start_upkeep(upkeep: Upkeep, parts: _Parts) -> None:
 
     upkeep.every(0.0, "follow_changes", snapshot.follow)
     upkeep.every(0.0, "follow_cells", follow_cells)
+    upkeep.every(BORROW_SECONDS, "borrow_snapshot", partial(borrow, snapshot, parts.cells))
     upkeep.start("note_acts", trail.write, wake=trail.noted)
     upkeep.start("deliver_acts", deliver_acts, wake=trail.written)
     upkeep.start("tell_key_use", tell_key_use)

@@ -113,6 +113,11 @@ class Installation:
         return self.data / "frontend.snapshot"
 
     @property
+    def snapshot_copy_path(self) -> Path:
+        """What a cell keeps for frontends that start while the control plane is away."""
+        return self.data / "cell.snapshot"
+
+    @property
     def journal_path(self) -> Path:
         """The acts that a frontend has not delivered yet."""
         return self.data / "acts.db"

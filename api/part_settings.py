@@ -21,8 +21,9 @@ class PartSettings:
     """An empty address is the socket of a part's name in the data directory.
 
     `cells` is how many `up --processes` runs, None for as many as there were. `places` are the
-    cells that a control plane has, `sockets` the listening ones that a frontend inherits from
-    who watches it: the plain one and, where TLS is spoken, the one for that.
+    cells that a control plane has, and that a frontend asks which knows of none. `sockets` are the
+    listening ones that a frontend inherits from who watches it: the plain one and, where TLS is
+    spoken, the one for that.
     """
 
     cells: int | None
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser, environment: Mapping[str, str
         type=_places,
         metavar="CELL=REGION[@HOST:PORT],…",
         default=environment.get(CELL_MAP_VARIABLE) or ONE_CELL,
-        help=f"with control-plane: the cells that there are (also: {CELL_MAP_VARIABLE})",
+        help="with control-plane and frontend: the cells that there are"
+        f" (also: {CELL_MAP_VARIABLE})",
     )
     parser.add_argument("--sockets", type=_sockets, default=(), help=argparse.SUPPRESS)
 

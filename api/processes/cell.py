@@ -13,6 +13,7 @@ from api.processes.loop import run
 from api.telemetry import observed
 from api.wire.cell import served
 from api.wire.lines import Lines
+from api.wire.snapshot_copy import SnapshotCopy
 from engine.persistence.protocols import Store
 
 
@@ -34,4 +35,6 @@ async def _serve(config: Config, held: Installation, store: Store) -> None:
     ):
         if telemetry is not None:
             telemetry.readiness = cell_readiness(cell)
-        await serve_wire(Lines(held, cell_id), address, served(cell))
+        await serve_wire(
+            Lines(held, cell_id), address, served(cell, SnapshotCopy(held.snapshot_copy_path))
+        )

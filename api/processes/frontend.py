@@ -43,6 +43,7 @@ async def _serve(
             held,
             Lines(held, FRONTEND),
             control_plane=config.parts.control_plane,
+            places=config.parts.places,
             telemetry=telemetry,
             tls=config.tls,
         ) as frontend,

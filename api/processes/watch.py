@@ -85,7 +85,7 @@ def commands(
     parts: list[tuple[Verb, list[str], list[int]]] = [
         *((Verb.CELL, ["--cell", cell.id, *stored], []) for cell in cells),
         (Verb.CONTROL_PLANE, ["--cell-map", map_told(cells), *told], []),
-        (Verb.FRONTEND, [*at, *inherited], sockets),
+        (Verb.FRONTEND, ["--cell-map", map_told(cells), *at, *inherited], sockets),
     ]
     quiet = ["--quiet"] if config.is_quiet else []
     told_apart = []

@@ -14,6 +14,7 @@ from api.cells import Cell, CellHealth
 from api.telemetry import Telemetry
 from api.wire.client import Connect, Disconnected, WireClient
 from api.wire.server import Service
+from api.wire.snapshot_copy import SnapshotCopy
 from engine.call import Call
 from engine.cell import remote
 from engine.errors import EngineError, Internal, Unavailable
@@ -45,7 +46,7 @@ _decoder = msgspec.msgpack.Decoder(CellCall)
 _health_decoder = msgspec.msgpack.Decoder(CellHealth)
 
 
-def served(cell: Cell) -> Service:
+def served(cell: Cell, copy: SnapshotCopy | None = None) -> Service:
     """What the cell's process answers to those who call it."""
     rpc = cell.call
 
@@ -54,6 +55,9 @@ def served(cell: Cell) -> Service:
         if not asked.method:
             return _encoder.encode(cell.health)
         try:
+            kept = None if copy is None else await copy.answer(asked.method, asked.request)
+            if kept is not None:
+                return remote.OK + kept
             return remote.OK + await rpc(asked.method, asked.request, asked.call)
         except EngineError as error:
             return remote.encode_refusal(error)

@@ -205,4 +205,32 @@ async def test_processes_on_machines_of_their_own_are_one_cloud(
                     await machine.ready(http)
             assert await greeted(cloud, access.namespace, access.key, "second") == "Hello, Ada!"
             told = await access.owner.http.get(f"/api/v1/namespaces/{access.namespace}/workflows")
-    assert len(json.loads(told.text)["executions"]) == 2
+            assert len(json.loads(told.text)["executions"]) == 2
+
+
+async def test_a_new_frontend_serves_while_the_control_plane_is_away(
+    tmp_path: Path, postgres_database: Callable[[], str]
+) -> None:
+    async with raised(tmp_path, postgres_database) as cloud:
+        access = await open_account(cloud)
+        frontend = cloud.machines["frontend"]
+        async with aclosing(access.owner.http), httpx.AsyncClient(trust_env=False) as http:
+            await until_lent(tmp_path / "cell", tmp_path / "frontend")
+            cloud.machines["control-plane"].end(signal.SIGKILL)
+            frontend.end(signal.SIGKILL)
+            frontend.start(tmp_path / "frontend-again")
+            await frontend.ready(http)
+            assert await greeted(cloud, access.namespace, access.key, "alone") == "Hello, Ada!"
+
+
+async def until_lent(cell: Path, frontend: Path) -> None:
+    """Until the cell's copy is younger than what the frontend was told last."""
+    copy, told = cell / "cell.snapshot", frontend / "frontend.snapshot"
+    async with asyncio.timeout(READY_SECONDS_MAX):
+        # Files tell nobody when they are written.
+        while not (copy.exists() and _time(copy) >= _time(told)):  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+
+def _time(file: Path) -> int:
+    return file.stat().st_mtime_ns
