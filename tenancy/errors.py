@@ -12,7 +12,7 @@ TenancyError
 ├── RateLimited            too many attempts
 ├── StartsRestricted       no new workflow may be started, for a reason that has to do with money
 ├── AddressRefused         an URL of a tenant's leads where we do not go
-├── NoAnswer               a server of a tenant's cannot be reached or breaks a limit
+├── NoAnswer               a server of a tenant's, or a record, cannot be reached or breaks a limit
 ├── ProvisioningRefused    a cell will never accept this namespace
 ├── ChainBroken            an audit record was changed, removed or added
 ├── SnapshotRejected       a snapshot, kept or sent, is forged, damaged or too old

@@ -17,6 +17,7 @@ import certifi
 import httpx
 
 from tenancy.errors import AddressRefused, NoAnswer
+from tenancy.text_records import ReadTexts, system_texts
 
 URL_CHARACTERS_MAX = 2_000
 PORTS = (443, 8443)
@@ -61,7 +62,8 @@ async def system_resolve(host: str, port: int) -> Sequence[str]:
 
 class Outgoing:
     """`allows_loopback` is for development on one machine: then this machine itself may be asked,
-    also without TLS and on any port. `trust` replaces the public CAs.
+    also without TLS and on any port. `trust` replaces the public CAs. `read_texts` alone asks no
+    server of a tenant's.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class Outgoing:
         *,
         allows_loopback: bool = False,
         resolve: Resolve = system_resolve,
+        read_texts: ReadTexts = system_texts,
         trust: ssl.SSLContext | None = None,
     ) -> None:
         self.allows_loopback = allows_loopback
+        self.read_texts = read_texts
         self._resolve = resolve
         self._trust = trust
 

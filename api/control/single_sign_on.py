@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +22,7 @@ from tenancy import Principal, TenancyError, User
 from tenancy.roles import AccountRole
 from tenancy.single_sign_on import ProviderDraft, SignOnRefused
 from tenancy.single_sign_on.attempts import ATTEMPT_SECONDS_MAX
-from tenancy.single_sign_on.domains import proof_address
+from tenancy.single_sign_on.domain_proof import proof_address, proof_record
 from tenancy.single_sign_on.log_ins import BegunLogIn, ReturnedAnswer, TestReport
 from tenancy.single_sign_on.settings import CLIENT_SECRET_CHARACTERS_MAX
 from tenancy.single_sign_on.tables import (
@@ -81,11 +81,21 @@ class ShownProvider(BaseModel):
     worked_at: datetime | None
 
 
+class ShownRecord(BaseModel):
+    """A record of a DNS zone, as it is to be added there."""
+
+    name: str = Field(description="The full name; some consoles of DNS add the domain themselves.")
+    type: Literal["TXT"]
+    value: str
+
+
 class ShownDomain(BaseModel):
-    """The domain is proven when the file at `proof_address` says `proof` and nothing else."""
+    """The domain is proven by `proof_record` in its DNS zone, or by a file at `proof_address` that
+    says `proof` and nothing else."""
 
     name: str
     proof: str
+    proof_record: ShownRecord
     proof_address: str
     proven_at: datetime | None
 
@@ -202,7 +212,7 @@ async def add_sign_on_domain(
 async def prove_sign_on_domain(
     request: Request, name: str, caller: Annotated[Principal, Depends(caller_of)]
 ) -> ShownDomain:
-    """Look for the proof at the domain's `proof_address`, now."""
+    """Look for the proof now: the domain's `proof_record` first, then its `proof_address`."""
     control = desk_of(request).control
     async with control.acting(caller) as session:
         return _domain(await control.single_sign_on.domains.prove(session, caller, name))
@@ -300,7 +310,11 @@ async def _provider(session: AsyncSession, it: SignOnProvider) -> ShownProvider:
 
 def _domain(it: SignOnDomain) -> ShownDomain:
     return ShownDomain(
-        name=it.name, proof=it.proof, proof_address=proof_address(it.name), proven_at=it.proven_at
+        name=it.name,
+        proof=it.proof,
+        proof_record=ShownRecord(name=proof_record(it.name), type="TXT", value=it.proof),
+        proof_address=proof_address(it.name),
+        proven_at=it.proven_at,
     )
 
 

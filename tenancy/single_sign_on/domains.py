@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 
 import sqlalchemy as sa
@@ -10,28 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from tenancy.accounts import locked_account
 from tenancy.dialects import hold
-from tenancy.errors import (
-    AddressRefused,
-    AlreadyExists,
-    InvalidField,
-    LimitReached,
-    NoAnswer,
-    NotFound,
-    WrongState,
-)
-from tenancy.outgoing import Outgoing
+from tenancy.errors import AlreadyExists, InvalidField, LimitReached, NotFound
 from tenancy.randomness import new_secret
 from tenancy.roles import Access, Principal, require
+from tenancy.single_sign_on.domain_proof import PROOF_PREFIX, DomainProof
 from tenancy.single_sign_on.owner import require_owner
 from tenancy.single_sign_on.tables import DOMAIN_CHARACTERS_MAX, SignOnDomain
 from tenancy.single_sign_on.tools import Tools
 
 DOMAINS_MAX = 20
-PROOF_PATH = "/.well-known/perdure-domain.txt"
-PROOF_PREFIX = "perdure-domain="
-PROOF_FILE_BYTES_MAX = 1_024
-INVENTED = (".test", ".example", ".localhost")
-"""Ends of names that nobody can own, for tests and documentation."""
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
@@ -39,11 +25,6 @@ _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
 
 def domain_of(email: str) -> str:
     return email.rpartition("@")[2]
-
-
-def proof_address(domain: str) -> str:
-    """Where the account puts the file that only who has the domain can put there."""
-    return f"https://{domain}{PROOF_PATH}"
 
 
 async def proven_domains(session: AsyncSession, account_id: str) -> frozenset[str]:
@@ -66,12 +47,9 @@ async def account_of_domain(session: AsyncSession, domain: str) -> str | None:
 
 
 class SignOnDomains:
-    """With `accepts_invented`, for development, names that nobody can own need no proof."""
-
-    def __init__(self, tools: Tools, *, outgoing: Outgoing, accepts_invented: bool) -> None:
+    def __init__(self, tools: Tools, *, proof: DomainProof) -> None:
         self._tools = tools
-        self._outgoing = outgoing
-        self._accepts_invented = accepts_invented
+        self._proof = proof
 
     async def visible_to(self, session: AsyncSession, actor: Principal) -> list[SignOnDomain]:
         """All domains of the account, by name."""
@@ -117,7 +95,7 @@ class SignOnDomains:
         async with self._tools.database.reading() as reading:
             wanted = (await self._of(reading, actor, name)).proof
         await self._tools.count_question(actor.account_id)
-        await self._check_proof(name, wanted)
+        await self._proof.check(name, wanted)
         await hold(session, f"sign-on domain {name}")
         await locked_account(session, actor.account_id)
         domain = await self._of(session, actor, name)
@@ -135,22 +113,6 @@ class SignOnDomains:
         await locked_account(session, actor.account_id)
         await session.delete(await self._of(session, actor, name))
         await self._tools.audit.record(session, actor, action, name)
-
-    async def _check_proof(self, name: str, wanted: str) -> None:
-        if self._accepts_invented and name.endswith(INVENTED):
-            return
-        address = proof_address(name)
-        remedy = f"serve {wanted} at {address}, without a redirect, and try again"
-        try:
-            reply = await self._outgoing.get(address)
-        except (AddressRefused, NoAnswer) as error:
-            raise WrongState("domain", name, f"not proven: {error.why}", remedy) from error
-        if reply.status != 200:
-            state = f"not proven: the address answers with status {reply.status}"
-            raise WrongState("domain", name, state, remedy)
-        told = reply.body.strip() if len(reply.body) <= PROOF_FILE_BYTES_MAX else b""
-        if not hmac.compare_digest(told, wanted.encode()):
-            raise WrongState("domain", name, "not proven: the file says something else", remedy)
 
     async def _of(self, session: AsyncSession, actor: Principal, name: str) -> SignOnDomain:
         found = await session.get(SignOnDomain, (actor.account_id, name), populate_existing=True)

@@ -6,6 +6,7 @@ from tenancy.entrance import Entrance
 from tenancy.outgoing import Outgoing
 from tenancy.sealing import Sealer
 from tenancy.sessions import Sessions
+from tenancy.single_sign_on.domain_proof import DomainProof
 from tenancy.single_sign_on.domains import SignOnDomains
 from tenancy.single_sign_on.exchange import Exchange
 from tenancy.single_sign_on.known_providers import KnownProviders
@@ -16,8 +17,8 @@ from tenancy.single_sign_on.tools import Claim, Tools
 
 
 class SingleSignOn:
-    """`outgoing` reaches the providers. Where it may reach this machine, for development, domains
-    that nobody can own need no proof.
+    """`outgoing` reaches the providers and the proofs of domains. Where it may reach this machine,
+    for development, domains that nobody can own need no proof.
     """
 
     def __init__(
@@ -45,9 +46,8 @@ class SingleSignOn:
             sealer=Sealer(pepper, purpose="single sign-on", token_bytes=entrance.token_bytes),
             console_address=entrance.console_address,
         )
-        self.domains = SignOnDomains(
-            tools, outgoing=outgoing, accepts_invented=outgoing.allows_loopback
-        )
+        proof = DomainProof(outgoing, accepts_invented=outgoing.allows_loopback)
+        self.domains = SignOnDomains(tools, proof=proof)
         self.log_ins = SignOnLogIns(
             tools,
             settings=self.settings,

@@ -10,7 +10,7 @@ import httpx
 
 from tests.control.visitor import ADDRESS, Site, Visitor
 from tests.single_sign_on.identity_provider import CLIENT_SECRET, IdentityProvider
-from tests.single_sign_on.site import connected
+from tests.single_sign_on.site import API, connected
 from tests.web.markup import Page
 
 HTML = {"accept": "text/html"}
@@ -135,6 +135,54 @@ async def test_a_member_reads_the_settings_and_is_refused_changes(
         refused = await post(ada, f"/single-sign-on/{path}")
         assert refused.status_code == 403, path
         assert "Your role does not allow this" in refused.text
+
+
+async def test_what_only_an_owner_may_do_is_not_offered_to_others(
+    site: Site, provider: IdentityProvider
+) -> None:
+    domain = "pages-nine.test"
+    owner = await connected(site, provider, domain)
+    unproven = await owner.post(f"{API}/domains", {"name": f"new.{domain}"})
+    ada = site.stranger()
+    await through_provider(ada, await post(ada, "/login/sso", email=f"ada@{domain}"))
+    ada.http.headers["X-CSRF-Token"] = (await ada.get("/api/v1/session"))["csrf_token"]
+    offered = [
+        [form.attributes["action"] for form in Page(page.text).one("main").all("form")]
+        for page in [await read(visitor, "/single-sign-on") for visitor in (owner, ada)]
+    ]
+    assert len(offered[0]) == 7
+    assert offered[1] == []
+    told = (await read(ada, "/single-sign-on")).text
+    # What she may ask the API for she may read here too.
+    for text in (provider.issuer, domain, unproven["proof"], unproven["proof_address"]):
+        assert text in told
+    # Nor is it after she has been refused.
+    refused = Page((await post(ada, "/single-sign-on/test")).text)
+    assert "does not allow this" in refused.one("p", role="alert").text
+    assert list(refused.one("main").all("form")) == []
+
+
+async def test_what_proves_a_domain_is_there_to_be_copied_the_record_first(
+    site: Site, provider: IdentityProvider
+) -> None:
+    domain = "pages-ten.test"
+    owner = await connected(site, provider, "pages-proven.test")
+    added = await owner.post(f"{API}/domains", {"name": domain})
+    page = Page((await read(owner, "/single-sign-on")).text)
+    copied = [
+        (button.attributes["aria-label"], code.text)
+        for each in page.all("copy-text")
+        for button, code in zip(each.all("button"), each.all("code"), strict=True)
+    ]
+    # Nothing is left to do for the one that is proven.
+    assert copied[1:] == [
+        (f"Copy the name of the record of {domain}", f"_perdure.{domain}"),
+        (f"Copy the value of the record of {domain}", added["proof"]),
+        (
+            f"Copy the address of the file of {domain}",
+            f"https://{domain}/.well-known/perdure-domain.txt",
+        ),
+    ]
 
 
 async def test_the_console_s_own_address_is_the_redirect_uri(

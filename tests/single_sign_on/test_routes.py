@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +17,7 @@ from api.installation import installation
 from engine.persistence.memory import MemoryStore
 from tenancy.outgoing import Outgoing
 from tests.control.visitor import ADDRESS, Site
+from tests.name_server import NameServer, name_server
 from tests.single_sign_on.identity_provider import CLIENT_SECRET, IdentityProvider
 from tests.single_sign_on.site import API, answered, connected, settings
 
@@ -147,26 +149,52 @@ async def test_an_address_without_single_sign_on_is_told_so(site: Site) -> None:
     assert "log in by password" in refused.json()["message"]
 
 
-async def test_what_is_no_public_address_is_no_issuer_where_it_counts(
-    tmp_path_factory: pytest.TempPathFactory, provider: IdentityProvider
-) -> None:
-    """A cloud as customers have it: it asks nobody on its own machine."""
+@pytest.fixture(scope="module")
+async def names() -> AsyncIterator[NameServer]:
+    async with name_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def strict(
+    tmp_path_factory: pytest.TempPathFactory, names: NameServer
+) -> AsyncIterator[Site]:
+    """A cloud as customers have it: it asks nobody on its own machine but the name server."""
+    outgoing = Outgoing(resolve=to_this_machine, read_texts=names.read_texts)
     with installation(tmp_path_factory.mktemp("strict")) as held:
-        strict = Outgoing(resolve=to_this_machine)
-        async with open_cloud(
-            held, MemoryStore(), CloudSettings(ADDRESS, outgoing=strict)
-        ) as cloud:
-            owner = await Site(cloud).owner()
-            for issuer in (provider.issuer, "https://login.example.com", "https://10.0.0.1"):
-                refused = await owner.call("PUT", API, settings(provider) | {"issuer": issuer})
-                assert refused.status_code == 400, refused.text
-                violation = refused.json()["details"][0]["fieldViolations"][0]
-                assert violation["field"] == "issuer"
-            await owner.post(f"{API}/domains", {"name": "eight.test"})
-            unproven = await owner.call("POST", f"{API}/domains/eight.test/proof")
-            assert unproven.status_code == 400
-            assert "not proven" in unproven.json()["message"]
+        settings = CloudSettings(ADDRESS, outgoing=outgoing)
+        async with open_cloud(held, MemoryStore(), settings) as cloud:
+            yield Site(cloud)
+
+
+async def test_what_is_no_public_address_is_no_issuer_where_it_counts(
+    strict: Site, provider: IdentityProvider
+) -> None:
+    owner = await strict.owner()
+    for issuer in (provider.issuer, "https://login.example.com", "https://10.0.0.1"):
+        refused = await owner.call("PUT", API, settings(provider) | {"issuer": issuer})
+        assert refused.status_code == 400, refused.text
+        violation = refused.json()["details"][0]["fieldViolations"][0]
+        assert violation["field"] == "issuer"
     assert provider.asked == []
+
+
+async def test_a_domain_is_proven_by_a_record_of_its_zone(strict: Site, names: NameServer) -> None:
+    owner = await strict.owner()
+    added = await owner.post(f"{API}/domains", {"name": "eight.test"})
+    record = added["proof_record"]
+    assert record == {"name": "_perdure.eight.test", "type": "TXT", "value": added["proof"]}
+    assert added["proof_address"] == "https://eight.test/.well-known/perdure-domain.txt"
+    unproven = await owner.call("POST", f"{API}/domains/eight.test/proof")
+    assert unproven.status_code == 400
+    message = unproven.json()["message"]
+    assert "TXT record _perdure.eight.test: the name does not exist" in message
+    assert f"file {added['proof_address']}: could not be asked, it leads to an address" in message
+    value = record["value"].encode()
+    names.records[record["name"]] = [(b"v=spf1 -all",), (value[:9], value[9:])]
+    await owner.post(f"{API}/domains/eight.test/proof")
+    assert [each["proven_at"] is not None for each in (await owner.get(API))["domains"]] == [True]
+    assert names.asked == ["_perdure.eight.test TXT"] * 2
 
 
 @pytest.mark.parametrize("text", ["\0", "\ud800", "ä" * 300, "x" * 7_000])

@@ -1,4 +1,4 @@
-"""An owner chooses a provider, proves domains, and forbids passwords; nobody else does."""
+"""An owner chooses a provider and forbids passwords; nobody else does."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ import sqlalchemy as sa
 
 from tenancy import (
     AccountRole,
-    AlreadyExists,
     Conflict,
     InvalidField,
-    LimitReached,
-    NotFound,
     Permission,
     PermissionDenied,
     Principal,
@@ -24,15 +21,8 @@ from tenancy import (
     User,
     WrongState,
 )
-from tenancy.outgoing import Reply
 from tenancy.randomness import new_uuid
 from tenancy.roles import PrincipalKind
-from tenancy.single_sign_on.domains import (
-    DOMAINS_MAX,
-    PROOF_FILE_BYTES_MAX,
-    PROOF_PATH,
-    SignOnDomains,
-)
 from tenancy.single_sign_on.settings import CLIENT_SECRET_CHARACTERS_MAX
 from tenancy.single_sign_on.tables import SignOnProvider
 from tenancy.single_sign_on.tools import QUESTIONS_PER_ACCOUNT
@@ -233,105 +223,6 @@ async def test_without_single_sign_on_all_log_in_by_password_again(world: World)
     await world.put(world.draft)
     # Who is who at the provider was not forgotten.
     assert (await world.log_in()).id == (await world.users())[EMAIL].id
-
-
-class Sites:
-    """The internet, as far as domains are proven there."""
-
-    def __init__(self) -> None:
-        self.replies: dict[str, Reply] = {}
-
-    async def get(self, url: str) -> Reply:
-        return self.replies.get(url, Reply(404, {}, b""))
-
-
-@pytest.fixture
-def sites(world: World) -> Sites:
-    """Domains must be proven, whatever they end in."""
-    sites = Sites()
-    domains = SignOnDomains(
-        world.sign_on.domains._tools,
-        outgoing=sites,  # type: ignore[arg-type]
-        accepts_invented=False,
-    )
-    world.sign_on.domains = domains
-    return sites
-
-
-async def proof_of(world: World, actor: Principal, name: str) -> bytes:
-    async with world.database.reading() as session:
-        found = await world.sign_on.domains.visible_to(session, actor)
-    return next(each.proof for each in found if each.name == name).encode()
-
-
-async def test_a_domain_is_proven_by_a_file_that_only_its_owner_can_serve(
-    world: World, sites: Sites
-) -> None:
-    await world.add_domain("Acme.Example.", world.owner)
-    address = f"https://acme.example{PROOF_PATH}"
-    proof = await proof_of(world, world.owner, "acme.example")
-    wrong = [
-        Reply(404, {}, proof),
-        Reply(301, {"location": "https://www.acme.example/"}, b""),
-        Reply(200, {}, b""),
-        Reply(200, {}, proof[:-1]),
-        Reply(200, {}, proof + b"x"),
-        Reply(200, {}, b"<html>" + proof),
-        Reply(200, {}, proof.upper()),
-        Reply(200, {}, proof + b" " * PROOF_FILE_BYTES_MAX + b"x"),
-    ]
-    for reply in wrong:
-        sites.replies[address] = reply
-        with pytest.raises(WrongState, match="not proven"):
-            await world.prove("acme.example")
-    sites.replies[address] = Reply(200, {}, proof + b"\r\n")
-    await world.prove("acme.example")
-    assert ("single_sign_on.prove_domain", "accepted", ["acme.example"]) in await world.audited()
-
-
-async def test_the_proof_of_one_account_does_not_prove_another_s(
-    world: World, sites: Sites
-) -> None:
-    eve = await world.sign_up("eve@example.com")
-    await world.add_domain("acme.example", world.owner)
-    await world.add_domain("acme.example", eve)
-    mine = await proof_of(world, world.owner, "acme.example")
-    sites.replies[f"https://acme.example{PROOF_PATH}"] = Reply(200, {}, mine)
-    with pytest.raises(WrongState, match="not proven"):
-        await world.prove("acme.example", eve)
-    await world.prove("acme.example")
-    yours = await proof_of(world, eve, "acme.example")
-    sites.replies[f"https://acme.example{PROOF_PATH}"] = Reply(200, {}, yours)
-    with pytest.raises(AlreadyExists):
-        await world.prove("acme.example", eve)
-
-
-async def test_a_domain_that_was_not_named_is_not_there(world: World) -> None:
-    with pytest.raises(NotFound):
-        await world.prove("other.test")
-    with pytest.raises(AlreadyExists):
-        await world.add_domain(DOMAIN)
-
-
-@pytest.mark.parametrize(
-    "name", ["", "acme", ".acme.test", "acme..test", "a b.test", "ä.test", "x" * 254, "-a.test"]
-)
-async def test_what_is_no_domain_is_refused(world: World, name: str) -> None:
-    with pytest.raises(InvalidField, match="domain"):
-        await world.add_domain(name)
-
-
-async def test_an_account_has_so_many_domains_and_no_more(world: World) -> None:
-    for number in range(1, DOMAINS_MAX):
-        await world.add_domain(f"d{number}.test")
-    with pytest.raises(LimitReached):
-        await world.add_domain("one-more.test")
-
-
-async def test_an_unproven_domain_leads_nowhere(world: World) -> None:
-    await world.add_domain("other.test")
-    with pytest.raises(InvalidField, match="by password"):
-        await world.begin("ada@other.test")
 
 
 async def test_where_the_break_glass_owner_has_left_the_other_owners_are_let_in(

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-MEMBER, INVITED = "u-2", "u-3"
+ME, MEMBER, INVITED = "u-1", "u-2", "u-3"
 EXPIRED = {"code": 9, "message": "the log-in took too long; begin again", "details": []}
 AT = "2026-11-20T14:00:00Z"
 
@@ -31,7 +31,7 @@ def member(id: str, email: str, role: str, **more: Any) -> dict[str, Any]:
 
 
 USERS = {
-    "u-1": member("u-1", "ada@example.com", "ROLE_OWNER"),
+    ME: member(ME, "ada@example.com", "ROLE_OWNER"),
     MEMBER: member(MEMBER, "bob@example.com", "ROLE_DEVELOPER"),
     INVITED: member(INVITED, "eve@example.com", "ROLE_READ", invitation={"expiredTime": AT}),
 }
@@ -54,12 +54,13 @@ SECURITY = {
         for number in (1, 2)
     ],
 }
+PROOF = "perdure-domain=V1lZ2ZQ0x8m4dXG3cJxg3mB2qkq0N7yYb5v1Zr9Hh3A"
 SIGN_ON = {
     "redirect_uri": "https://cloud.test/login/sso/k7m2qx",
     "provider": {
         "issuer": "https://login.example.com",
         "client_id": "perdure",
-        "default_role": "ROLE_READ",
+        "default_role": "read",
         "is_enforced": False,
         "break_glass_user_id": "u-1",
         "break_glass_email": "ada@example.com",
@@ -69,8 +70,13 @@ SIGN_ON = {
     "domains": [
         {
             "name": f"{name}.example.com",
-            "proof": "perdure-proof",
-            "proof_address": f"https://{name}.example.com/.well-known/perdure",
+            "proof": PROOF,
+            "proof_record": {
+                "name": f"_perdure.{name}.example.com",
+                "type": "TXT",
+                "value": PROOF,
+            },
+            "proof_address": f"https://{name}.example.com/.well-known/perdure-domain.txt",
             "proven_at": proven_at,
         }
         for name, proven_at in (("proven", AT), ("claimed", None))

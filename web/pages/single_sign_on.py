@@ -40,6 +40,7 @@ class Draft:
 class DomainRow:
     name: str
     proof: str
+    proof_record: Answer
     proof_address: str
     proven_at: datetime | None
 
@@ -191,9 +192,7 @@ async def _page(
         provider=provider,
         worked_at=read_time(provider.get("worked_at")),
         domains=[
-            DomainRow(
-                each["name"], each["proof"], each["proof_address"], read_time(each["proven_at"])
-            )
+            DomainRow(**(each | {"proven_at": read_time(each["proven_at"])}))
             for each in shown["domains"]
         ],
         roles=ROLES,
