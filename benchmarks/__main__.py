@@ -16,7 +16,7 @@ from benchmarks.report import Record, document, table
 from benchmarks.servers import ServerFailed
 from benchmarks.windows import Plan
 
-NAMES = ("floor", "hello", "chain5", "wide", "signals", "ack", "import", "peers")
+NAMES = ("floor", "hello", "chain5", "wide", "signals", "ack", "tls", "import", "peers")
 MODULES = {"import": "sdk_import"}
 """Of scenarios whose name is none that a module can have."""
 

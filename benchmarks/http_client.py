@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import NamedTuple, Self
 
 
@@ -56,13 +57,24 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class Secured(NamedTuple):
+    """How a server is spoken to by TLS, and by which of its names."""
+
+    context: ssl.SSLContext
+    host: str
+
+
 class HttpClient:
     """Connections to one server on this machine, as many as there are requests at once."""
 
-    def __init__(self, port: int, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, port: int, headers: dict[str, str] | None = None, secured: Secured | None = None
+    ) -> None:
         self._port = port
+        self._secured = secured
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-        lines = {"Host": f"127.0.0.1:{port}", **(headers or {})}
+        host = "127.0.0.1" if secured is None else secured.host
+        lines = {"Host": f"{host}:{port}", **(headers or {})}
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in lines.items()).encode()
 
     async def __aenter__(self) -> Self:
@@ -99,4 +111,9 @@ class HttpClient:
             if not reader.at_eof():
                 return reader, writer
             writer.close()
-        return await asyncio.open_connection("127.0.0.1", self._port)
+        if self._secured is None:
+            return await asyncio.open_connection("127.0.0.1", self._port)
+        context, host = self._secured
+        return await asyncio.open_connection(
+            "127.0.0.1", self._port, ssl=context, server_hostname=host
+        )

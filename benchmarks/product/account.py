@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -28,8 +29,11 @@ class Access(NamedTuple):
     api_key: str
 
 
-async def open_account(port: int) -> Access:
-    """Create an account with one active namespace and one API key."""
+async def open_account(port: int, client_authority: bytes = b"") -> Access:
+    """Create an account with one active namespace and one API key.
+
+    The namespace trusts client certificates of that CA, given in PEM.
+    """
     person = {"email": "bench@example.com", "password": secrets.token_urlsafe(16)}
     async with HttpClient(port, JSON) as client:
         answer = await client.request("POST", SIGN_UP, json.dumps(person).encode())
@@ -40,7 +44,14 @@ async def open_account(port: int) -> Access:
             "X-CSRF-Token": json.loads(answer.body)["csrf_token"],
         }
     async with HttpClient(port, {**JSON, **session}) as client:
-        spec = {"name": "bench", "retentionDays": 1, "apiKeyAuth": {"enabled": True}}
+        spec: dict[str, Any] = {
+            "name": "bench",
+            "retentionDays": 1,
+            "apiKeyAuth": {"enabled": True},
+        }
+        if client_authority:
+            trusted = base64.b64encode(client_authority).decode()
+            spec["mtlsAuth"] = {"enabled": True, "acceptedClientCa": trusted}
         created = await _call(client, "POST", NAMESPACES, {"spec": spec})
         await _finished(client, created["asyncOperation"]["id"])
         expiry = datetime.now(UTC) + timedelta(days=1)

@@ -22,10 +22,11 @@ from temporalio.api.workflowservice.v1.request_response_pb2 import (
 )
 
 from api.local_postgres import LocalPostgres
-from benchmarks.http_client import BrokenAnswer, HttpClient
+from benchmarks.http_client import BrokenAnswer, HttpClient, Secured
 from benchmarks.load import Failed, Tally, Target, beside
 from benchmarks.product.account import open_account
 from benchmarks.product.batches import Batches
+from benchmarks.product.certificate import ClientCertificate
 from benchmarks.product.published import PublishedPolls
 from benchmarks.product.wire import Refused, Wire, json_payloads
 from benchmarks.product.worker import Worker
@@ -36,6 +37,8 @@ from benchmarks.windows import Plan
 RESULT_WAIT_SECONDS_MAX = 60
 AUDITED_WORKFLOWS_MAX = 500
 PROTOBUF = "application/x-protobuf"
+AS_PROTOBUF = {"Content-Type": PROTOBUF, "Accept": PROTOBUF}
+PLAIN, TLS = "product", "product-tls"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Work:
 class Product:
     """A running server with a namespace of ours and a worker on it."""
 
+    name: str
     pid: int
     wire: Wire
     worker: Worker
@@ -62,7 +66,7 @@ class Product:
         driver = ProductDriver(self.wire, self.tally, work)
         units = work.activities if work.counts_activities else 1
         return Target(
-            "product",
+            self.name,
             self.pid,
             driver.operation,
             self.tally,
@@ -157,32 +161,46 @@ def result_of(event: HistoryEvent) -> object:
 
 @asynccontextmanager
 async def product(
-    data: Path, plan: Plan, database: LocalPostgres | None = None
+    data: Path, plan: Plan, database: LocalPostgres | None = None, *, name: str = PLAIN
 ) -> AsyncIterator[Product]:
     """Run the real server in an empty folder, with an account, a namespace and a worker.
 
-    Without a database of its own it stores as PERDURE_STORE says.
+    Without a database of its own it stores as PERDURE_STORE says. By the name TLS, worker and
+    client have a client certificate and no key.
     """
-    port = free_port()
-    folder = data / "product"
+    port, tls_port = free_port(), free_port()
+    folder = data / name
     folder.mkdir()
     arguments = ["up", "--data", str(folder), "--port", str(port), "--quiet"]
+    if name == TLS:
+        arguments += ["--tls-port", str(tls_port)]
     if plan.has_processes:
         arguments += ["--processes"]
     if database is not None:
         arguments += ["--store", database.url()]
     database_pid = None if database is None else database.process.pid
     async with running(port, "api", *arguments) as pid:
-        access = await open_account(port)
-        headers = {
-            "Authorization": f"Bearer {access.api_key}",
-            "Content-Type": PROTOBUF,
-            "Accept": PROTOBUF,
-        }
-        async with HttpClient(port, headers) as client:
+        opened = await _secured(folder, port, tls_port) if name == TLS else await _by_key(port)
+        namespace, client = opened
+        async with client:
             tally = Tally()
-            wire = Wire(client, access.namespace)
+            wire = Wire(client, namespace)
             worker = Worker(wire, tally)
             polls = (PublishedPolls if plan.published else Batches)(worker, wire, tally)
             async with beside(polls.loops()):
-                yield Product(pid, wire, worker, tally, database_pid)
+                yield Product(name, pid, wire, worker, tally, database_pid)
+
+
+async def _by_key(port: int) -> tuple[str, HttpClient]:
+    access = await open_account(port)
+    headers = {"Authorization": f"Bearer {access.api_key}", **AS_PROTOBUF}
+    return access.namespace, HttpClient(port, headers)
+
+
+async def _secured(folder: Path, port: int, tls_port: int) -> tuple[str, HttpClient]:
+    certificate = ClientCertificate(folder)
+    access = await open_account(port, certificate.authority_pem)
+    secured = Secured(
+        certificate.context(folder / "tls" / "ca.pem"), f"{access.namespace}.localhost"
+    )
+    return access.namespace, HttpClient(tls_port, AS_PROTOBUF, secured)

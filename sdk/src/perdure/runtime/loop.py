@@ -81,6 +81,10 @@ class _WorkflowTimer(asyncio.TimerHandle):
         super().cancel()
 
 
+ENTERED: list[WorkflowLoop] = []
+"""As many as are entered now, in all threads. Mostly none are, which is quick to see."""
+
+
 class WorkflowLoop(asyncio.AbstractEventLoop):
     """Runs ready callbacks until none is left; never waits."""
 
@@ -105,9 +109,11 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """Make this the running loop of the current thread."""
         outer = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
+        ENTERED.append(self)
         try:
             yield
         finally:
+            ENTERED.pop()
             asyncio._set_running_loop(outer)
 
     def drain(self) -> None:
