@@ -61,5 +61,7 @@ class Resumption:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.option.markexpr == "deep" and config.cache is not None:
-        config.pluginmanager.register(Resumption(config.cache))
+    # Without the cache plugin there is no such attribute.
+    cache = getattr(config, "cache", None)
+    if config.option.markexpr == "deep" and cache is not None:
+        config.pluginmanager.register(Resumption(cache))
