@@ -45,7 +45,8 @@ admins administer every namespace; whoever creates a namespace administers it. B
 - An API key does at most what its owner may do now. A key *for workers* polls and completes tasks
   and does nothing else; no member has that permission.
 - A client certificate may do in its namespace what the permission *write* may.
-- Pages of the console act through these operations as whoever looks at them, and so may do no more.
+- Pages of the console act through these operations as whoever looks at them, and so may do no more;
+  they show no form that would be refused.
 - What belongs to another account answers as missing.
 
 **●** may, in namespaces where it is about one: all of them for a role, those granted for a

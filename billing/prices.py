@@ -5,6 +5,7 @@ Lists are added, never edited: an invoice must be explained by the list it was r
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -19,6 +20,10 @@ MILLION = 1_000_000
 class Plan(StrEnum):
     DEVELOPER = "developer"
     BUSINESS = "business"
+
+
+PLAN_NAMES: Mapping[Plan, str] = {Plan.DEVELOPER: "Developer", Plan.BUSINESS: "Business"}
+"""What people call them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,10 @@ class PriceList:
     included_actions: int
     fee_minimum: Decimal
     fee_percent: Decimal
+
+    @property
+    def name(self) -> str:
+        return PLAN_NAMES[self.plan]
 
 
 PRICE_LISTS: tuple[PriceList, ...] = (

@@ -38,7 +38,7 @@ def rate(actions: int, prices: PriceList) -> tuple[Line, ...]:
         cost = quantity * per_million / MILLION
         lines.append(Line("Actions", quantity, per_million, _cents(cost)))
     fee = max(prices.fee_minimum, cost_of(actions, prices) * prices.fee_percent / 100)
-    lines.append(Line(f"Plan {prices.plan}", None, None, _cents(fee)))
+    lines.append(Line(f"{prices.name} plan", None, None, _cents(fee)))
     return tuple(lines)
 
 

@@ -45,6 +45,7 @@ from tenancy.roles import (
     Permission,
     Principal,
     PrincipalKind,
+    accesses_of,
     permits,
     system_principal,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "Visit",
     "WrongState",
     "accept",
+    "accesses_of",
     "migrate",
     "permits",
     "system_principal",

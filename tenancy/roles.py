@@ -139,6 +139,11 @@ def permits(principal: Principal | None, access: Access, namespace: NamespaceRef
     return principal.account_role in PERMITS.get(access, frozenset())
 
 
+def accesses_of(principal: Principal, namespace: NamespaceRef | None = None) -> frozenset[Access]:
+    """All that the caller has in its account and, if one is named, in that namespace."""
+    return frozenset(access for access in PERMITS if permits(principal, access, namespace))
+
+
 def require(principal: Principal, access: Access, action: str, *, target: str) -> None:
     """Raises PermissionDenied unless the caller has this access to its account."""
     if not permits(principal, access, None):

@@ -24,15 +24,21 @@ SAME_SITE = ("same-origin", "none")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The logged-in user."""
+    """The logged-in user. `access` holds what the user may do in the account and, on the pages of a
+    namespace, in that, by the API's names.
+    """
 
     email: str
     account_id: str
     csrf_token: str
     user_id: str = ""
     role: str = ""
+    access: frozenset[str] = frozenset()
     is_email_verified: bool = True
     must_enrol: bool = False
+
+    def may(self, access: str) -> bool:
+        return access in self.access
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +85,8 @@ def for_users(handler: Handler) -> Endpoint:
     async def serve(request: Request) -> Response:
         form = await _form(request)
         async with _cloud(request, form) as cloud:
-            session = _session(await cloud.get("/api/v1/session"))
+            namespace = str(request.path_params.get("namespace", ""))
+            session = _session(await cloud.get("/api/v1/session", namespace=namespace))
             # For the page of an error, which is made where this visit is over.
             request.state.session = session
             if session.must_enrol and not request.url.path.startswith(ENROLLING):
@@ -125,6 +132,7 @@ def _session(answer: Answer) -> Session:
         csrf_token=str(answer["csrf_token"]),
         user_id=str(answer.get("user_id", "")),
         role=str(answer.get("role", "")),
+        access=frozenset(map(str, answer.get("access") or ())),
         is_email_verified=bool(answer.get("is_email_verified", True)),
         must_enrol=bool(answer.get("must_enrol", False)),
     )

@@ -46,12 +46,13 @@ class ShownTier(BaseModel):
 
 
 class ShownPlan(BaseModel):
-    """What a month costs. The fee is `fee_percent` of what the Actions cost, or `fee_minimum` if
-    that is more.
+    """What a month costs. `name` is what people call the plan. The fee is `fee_percent` of what the
+    Actions cost, or `fee_minimum` if that is more.
     """
 
     model_config = ConfigDict(from_attributes=True)
     plan: Plan
+    name: str
     included_actions: int
     tiers: list[ShownTier]
     fee_minimum: Decimal

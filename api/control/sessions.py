@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
@@ -17,13 +18,16 @@ from api.control.desk import (
     visit_of,
 )
 from tenancy import (
+    Access,
     Account,
     NewSession,
-    Principal,
+    NotFound,
     SecondStep,
     Unauthenticated,
     UnauthenticatedReason,
     User,
+    Visit,
+    accesses_of,
 )
 from tenancy.accounts import ACCOUNT_NAME_CHARACTERS_MAX
 from tenancy.passwords import PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN
@@ -57,6 +61,9 @@ class SignUp(Credentials):
 class SessionAnswer(BaseModel):
     """A logged-in user. Every write must carry `csrf_token` in the header X-CSRF-Token.
 
+    `access` is what `role` opens in the account, and in the namespace that was asked about what the
+    user may do there; in one that there is not, nothing.
+
     `must_enrol` is true where the account asks for a second factor that the user has not set up:
     until then every other call is refused.
     """
@@ -67,6 +74,7 @@ class SessionAnswer(BaseModel):
     email: str
     is_email_verified: bool
     role: str
+    access: list[Access]
     must_enrol: bool
     csrf_token: str
 
@@ -144,20 +152,9 @@ async def log_out(request: Request, response: Response) -> None:
 
 
 @router.get("/api/v1/session")
-async def current_session(request: Request) -> SessionAnswer:
-    """Who is logged in."""
-    visit = await visit_of(request, is_enrolling=True)
-    user, account = await _records(request, visit.principal)
-    return SessionAnswer(
-        account_id=account.id,
-        account_name=account.name,
-        user_id=user.id,
-        email=user.email,
-        is_email_verified=user.email_verified_at is not None,
-        role=user.role,
-        must_enrol=visit.must_enrol,
-        csrf_token=visit.csrf_token,
-    )
+async def current_session(request: Request, namespace: str = "") -> SessionAnswer:
+    """Who is logged in, and what that user may do: in `namespace` too, as `<name>.<account id>`."""
+    return await _told(request, await visit_of(request, is_enrolling=True), namespace)
 
 
 async def keep_session(request: Request, response: Response, opened: NewSession) -> OpenedSession:
@@ -173,18 +170,8 @@ async def keep_session(request: Request, response: Response, opened: NewSession)
     )
     control = desk_of(request).control
     visit = await control.sessions.resume(opened.token, is_enrolling=True)
-    user, account = await _records(request, opened.principal)
-    return OpenedSession(
-        account_id=account.id,
-        account_name=account.name,
-        user_id=user.id,
-        email=user.email,
-        is_email_verified=user.email_verified_at is not None,
-        role=user.role,
-        must_enrol=visit.must_enrol,
-        csrf_token=opened.csrf_token,
-        expires_at=opened.expires_at,
-    )
+    told = await _told(request, visit)
+    return OpenedSession(**told.model_dump(), expires_at=opened.expires_at)
 
 
 async def _log_in(
@@ -199,7 +186,22 @@ async def _log_in(
     )
 
 
-async def _records(request: Request, principal: Principal) -> tuple[User, Account]:
-    async with desk_of(request).database.reading() as session:
+async def _told(request: Request, visit: Visit, namespace: str = "") -> SessionAnswer:
+    desk, principal, place = desk_of(request), visit.principal, None
+    async with desk.database.reading() as session:
         user = await session.get_one(User, principal.id)
-        return user, await session.get_one(Account, principal.account_id)
+        account = await session.get_one(Account, principal.account_id)
+        if namespace:
+            with suppress(NotFound):
+                place = (await desk.control.namespaces.find(session, principal, namespace)).ref
+    return SessionAnswer(
+        account_id=account.id,
+        account_name=account.name,
+        user_id=user.id,
+        email=user.email,
+        is_email_verified=user.email_verified_at is not None,
+        role=user.role,
+        access=sorted(accesses_of(principal, place)),
+        must_enrol=visit.must_enrol,
+        csrf_token=visit.csrf_token,
+    )

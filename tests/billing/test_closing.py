@@ -37,7 +37,7 @@ async def test_a_month_is_rated_once_and_kept(payments: Payments) -> None:
         (line.text, line.quantity, line.per_million_cents, line.amount_cents) for line in lines
     ] == [
         ("Actions", 2 * MILLION, 5000, 10000),
-        ("Plan developer", None, None, 1000),
+        ("Developer plan", None, None, 1000),
     ]
 
 
@@ -90,7 +90,7 @@ async def test_what_is_counted_late_is_a_line_of_the_next_invoice(payments: Paym
     lines = await payments.lines(april)
     assert [(line.text, line.quantity, line.amount_cents) for line in lines] == [
         ("Actions", MILLION, 5000),
-        ("Plan developer", None, 500),
+        ("Developer plan", None, 500),
         # 100 Actions were $0.01 on the first invoice; 1 000 100 are $50.01 and their fee $5.00.
         ("Actions of March 2026, counted after its invoice", MILLION, 5500),
     ]

@@ -95,7 +95,7 @@ async def test_each_month_is_invoiced_by_its_own_plan(payments: Payments) -> Non
     assert [(line.text, line.quantity, line.amount_cents) for line in lines] == [
         ("Actions included", 2_500_000, 0),
         ("Actions", 500_000, 2_500),
-        ("Plan business", None, 50_000),
+        ("Business plan", None, 50_000),
         ("Actions of March 2026, counted after its invoice", MILLION, 5_500),
     ]
 

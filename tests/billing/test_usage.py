@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -53,11 +54,11 @@ async def collect_all(database: Database, cell: Cell) -> None:
 
 @contextmanager
 def crash_at_statement(number: int) -> Iterator[None]:
-    """The database connection of the process is lost in front of its nth statement or commit."""
-    statements = count(1)
+    """The database connection of this task is lost in front of its nth statement or commit."""
+    statements, here = count(1), asyncio.current_task()
 
     def execute(*_: Any) -> None:
-        if next(statements) == number:
+        if asyncio.current_task() is here and next(statements) == number:
             raise Crash
 
     sa.event.listen(sa.Engine, "before_cursor_execute", execute)

@@ -63,7 +63,7 @@ async def test_a_card_is_put_on_file_and_pays_the_invoice(site: Site) -> None:
     told = await owner.get(f"/api/v1/invoices/{invoice_id}")
     assert [(line["text"], line["quantity"], line["amount"]) for line in told["lines"]] == [
         ("Actions", 2_000_000, "100.00"),
-        ("Plan developer", None, "10.00"),
+        ("Developer plan", None, "10.00"),
     ]
 
 

@@ -25,10 +25,11 @@ REFUSED = frozenset((HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN))
 
 @dataclass(frozen=True)
 class Caller:
-    """One column of the page."""
+    """Who may do what any of these columns of the page has."""
 
     visitor: Visitor
     is_person: bool
+    columns: tuple[int, ...]
 
 
 def shown() -> dict[str, list[str]]:
@@ -39,27 +40,34 @@ def shown() -> dict[str, list[str]]:
     return dict(sorted(rows.items(), key=lambda row: row[0] in LAST))
 
 
-def may(cells: list[str], column: int, caller: Caller) -> bool:
+def may(cells: list[str], caller: Caller) -> bool:
     if cells[0] == EVERYBODY:
         return True
-    return caller.is_person if cells[0] == SESSION else cells[column] == MARK
+    if cells[0] == SESSION:
+        return caller.is_person
+    return any(cells[column] == MARK for column in caller.columns)
 
 
 async def callers(site: Site, owner: Visitor, namespace: str) -> dict[str, Caller]:
-    """In the order of the columns: a member for each role, a key for each permission.
+    """A member for each role, and for each permission a key and a member who may read the account.
 
     Members have access to another namespace, which must count for nothing in this one.
     """
-    found = {}
+    found, roles = {}, list(AccountRole)
     elsewhere = {await owner.namespace("archive"): "PERMISSION_ADMIN"}
-    for role in AccountRole:
+    for column, role in enumerate(roles):
         is_owner = role is AccountRole.OWNER
         name = f"ROLE_{role.name}"
         visitor = owner if is_owner else await site.member(owner, name, **elsewhere)
-        found[role.value] = Caller(visitor, is_person=True)
-    for permission in Permission:
+        found[role.value] = Caller(visitor, True, (column,))
+    for column, permission in enumerate(Permission, len(roles)):
         key = await owner.key(namespaces={namespace: permission})
-        found[f"key to {permission}"] = Caller(site.program(key), is_person=False)
+        found[f"key to {permission}"] = Caller(site.program(key), False, (column,))
+        if permission is not Permission.WORKER:
+            granted = {**elsewhere, namespace: f"PERMISSION_{permission.name}"}
+            visitor = await site.member(owner, "ROLE_READ", **granted)
+            columns = (roles.index(AccountRole.READ), column)
+            found[f"member with {permission}"] = Caller(visitor, True, columns)
     return found
 
 
@@ -123,23 +131,23 @@ async def test_every_operation_lets_in_whom_the_page_says(site: Site) -> None:
     people = await callers(site, owner, namespace)
     wrong = []
     for operation, cells in shown().items():
-        for column, (who, caller) in enumerate(people.items()):
+        for who, caller in people.items():
             status = await called(caller.visitor, operation, namespace)
             is_refused = status in REFUSED or (status == 404 and operation in HIDDEN)
-            if is_refused == may(cells, column, caller):
+            if is_refused == may(cells, caller):
                 wrong.append(f"{operation} as {who}: {status}")
     assert not wrong, "\n".join(wrong)
 
 
 RUN_PAGE = NAMESPACE + "/workflows/{workflow:path}/{run}"
-A_KEY_THAT_READS = "ListWorkflowExecutions"
+A_KEY_THAT_READS, A_KEY_THAT_WRITES = "ListWorkflowExecutions", "StartWorkflowExecution"
 """Whoever makes a key may do all that the key may."""
 
 PAGES: Mapping[str, str] = {
     "GET /namespaces": "GetNamespaces",
     "POST /namespaces": "CreateNamespace",
     f"GET {NAMESPACE}": "DescribeNamespace",
-    f"POST {NAMESPACE}": A_KEY_THAT_READS,
+    f"POST {NAMESPACE}": A_KEY_THAT_WRITES,
     f"POST {NAMESPACE}/delete": "DeleteNamespace",
     f"GET {NAMESPACE}/keys": "GetApiKeys",
     f"POST {NAMESPACE}/keys": A_KEY_THAT_READS,
@@ -233,6 +241,9 @@ FIELDS = {
 }
 
 
+ORDER = {"workflowType": {"name": "Order"}, "taskQueue": {"name": "orders"}}
+
+
 def test_every_page_has_its_operation() -> None:
     pages = {
         f"{verb} {route.path}"
@@ -244,10 +255,14 @@ def test_every_page_has_its_operation() -> None:
     assert set(PAGES.values()) <= shown().keys()
 
 
+def address_of(page: str, named: Mapping[str, str]) -> str:
+    path = page.partition(" ")[2]
+    return re.sub(r"{(\w+)(:path)?}", lambda name: named.get(name[1], "ab" * 32), path)
+
+
 async def opened(visitor: Visitor, page: str, named: Mapping[str, str]) -> int:
     """The status of the page, or of what its form leads to."""
-    verb, _, path = page.partition(" ")
-    path = re.sub(r"{(\w+)(:path)?}", lambda name: named.get(name[1], "ab" * 32), path)
+    verb, path = page.partition(" ")[0], address_of(page, named)
     csrf = visitor.http.headers["X-CSRF-Token"]
     form = {**FIELDS, "csrf": csrf, "confirmation": named["namespace"]}
     answer = await visitor.http.request(
@@ -265,13 +280,20 @@ async def test_every_page_lets_in_whom_the_page_of_roles_says(site: Site) -> Non
     people = await callers(site, owner, namespace)
     # Not one of those who ask: everybody may leave.
     invited = await owner.post("/cloud/users", {"spec": _SPEC})
-    named = {"namespace": namespace, "action": "terminate", "member": invited["userId"]}
+    run = await owner.post(f"/api/v1/namespaces/{namespace}/workflows/order-7", ORDER)
+    named = {
+        "namespace": namespace,
+        "workflow": "order-7",
+        "run": run["runId"],
+        "action": "terminate",
+        "member": invited["userId"],
+    }
     table, wrong = shown(), []
     for page, operation in PAGES.items():
-        for column, (who, caller) in enumerate(people.items()):
+        for who, caller in people.items():
             if not caller.is_person:
                 continue
             status = await opened(caller.visitor, page, named)
-            if (status in REFUSED) == may(table[operation], column, caller):
+            if (status in REFUSED) == may(table[operation], caller):
                 wrong.append(f"{page} as {who}: {status}")
     assert not wrong, "\n".join(wrong)

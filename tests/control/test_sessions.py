@@ -38,6 +38,26 @@ async def test_the_cookie_is_kept_from_scripts_and_from_other_sites(site: Site) 
     assert cookie.split(";")[0].partition("=")[2] not in answer.text
 
 
+async def test_the_session_tells_what_its_user_may_do(site: Site) -> None:
+    owner = await site.verified_owner()
+    namespace = await owner.namespace()
+    member = await site.member(owner, "ROLE_FINANCE_ADMIN", **{namespace: "PERMISSION_WRITE"})
+    everywhere = ["account_read", "finance", "usage"]
+    here = ["account_read", "finance", "read", "usage", "worker", "write"]
+    assert (await member.get(SESSION))["access"] == everywhere
+    assert (await member.get(SESSION, namespace=namespace))["access"] == here
+    assert "admin" in (await owner.get(SESSION, namespace=namespace))["access"]
+    credentials = {"email": member.email, "password": PASSWORD}
+    assert (await site.stranger().post(LOGIN, credentials))["access"] == everywhere
+
+
+async def test_the_session_tells_nothing_of_a_namespace_of_others(site: Site) -> None:
+    owner, other = await site.owner(), await site.owner()
+    foreign, missing = await other.namespace(), f"missing.{owner.account_id}"
+    answers = [await owner.get(SESSION, namespace=name) for name in (foreign, missing, "?", "")]
+    assert answers == [await owner.get(SESSION)] * len(answers)
+
+
 @pytest.mark.parametrize("address", ["http://cloud.test", "https://cloud.test"])
 async def test_the_cookie_is_for_https_alone_where_a_proxy_speaks_it(
     tmp_path: Path, address: str

@@ -49,9 +49,10 @@ class Visitor:
                 return found
         raise AssertionError(f"the operation did not end: {found}")
 
-    async def namespace(self, name: str = "orders") -> str:
+    async def namespace(self, name: str = "orders", **settings: Any) -> str:
         """The full name of a new, active one."""
-        made = await self.post("/cloud/namespaces", {"spec": {"name": name, "retentionDays": 7}})
+        spec = {"name": name, "retentionDays": 7, **settings}
+        made = await self.post("/cloud/namespaces", {"spec": spec})
         assert (await self.finished(made["asyncOperation"]))["state"] == "STATE_FULFILLED"
         full_name: str = made["namespace"]
         return full_name

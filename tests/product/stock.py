@@ -155,7 +155,8 @@ class Stock:
             await owner.get("/api/v1/budgets"),
             await owner.get("/api/v1/invoices"),
             await owner.get("/api/v1/single-sign-on"),
-            [each["id"] for each in (await owner.get("/api/v1/security"))["sessions"]],
+            # Their order tells which was used last.
+            {each["id"] for each in (await owner.get("/api/v1/security"))["sessions"]},
             await owner.get(f"/api/v1/client-certificates?namespace={namespace}"),
             (await owner.get("/cloud/account"))["account"]["id"],
         ]

@@ -4,7 +4,16 @@ import itertools
 
 import pytest
 
-from tenancy import Access, AccountRole, NamespaceRef, Permission, Principal, PrincipalKind, permits
+from tenancy import (
+    Access,
+    AccountRole,
+    NamespaceRef,
+    Permission,
+    Principal,
+    PrincipalKind,
+    accesses_of,
+    permits,
+)
 from tenancy.roles import IMPLIED, NAMESPACE_ACCESS, PERMITS, narrower
 
 OURS = NamespaceRef("acc111", "ns-1", "orders", "cell-1", 1)
@@ -50,6 +59,8 @@ ACCOUNT_TABLE = {
     Access.CREATE_NAMESPACE: {AccountRole.OWNER, AccountRole.ADMIN, AccountRole.DEVELOPER},
     Access.FINANCE: {AccountRole.OWNER, AccountRole.FINANCE_ADMIN},
     Access.USAGE: {AccountRole.OWNER, AccountRole.ADMIN, AccountRole.FINANCE_ADMIN},
+    Access.METRICS: {AccountRole.OWNER, AccountRole.ADMIN, AccountRole.METRICS_READ},
+    Access.OWNER: {AccountRole.OWNER},
 }
 
 
@@ -61,6 +72,19 @@ def test_account_roles_open_what_the_table_says(role: AccountRole, access: Acces
 
 def test_a_namespace_permission_opens_nothing_of_the_account() -> None:
     assert not any(permits(holder(Permission.ADMIN), access, None) for access in ACCOUNT_TABLE)
+
+
+@pytest.mark.parametrize("role", AccountRole)
+@pytest.mark.parametrize("permission", [None, *Permission])
+def test_all_that_somebody_has_is_what_the_tables_open(
+    role: AccountRole, permission: Permission | None
+) -> None:
+    everywhere = {access for access in ACCOUNT_TABLE if role in ACCOUNT_TABLE[access]}
+    here = EXPECTED[permission] if permission else set()
+    somebody = holder(permission, role)
+    assert accesses_of(somebody) == accesses_of(somebody, SIBLING) == everywhere
+    assert accesses_of(somebody, OURS) == everywhere | here
+    assert not accesses_of(somebody, FOREIGN)
 
 
 def test_nobody_is_let_in_to_public_operations_only() -> None:

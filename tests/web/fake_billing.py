@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 DEVELOPER = {
     "plan": "developer",
+    "name": "Developer",
     "included_actions": 0,
     "tiers": [{"up_to": None, "per_million": "50"}],
     "fee_minimum": "0",
@@ -18,6 +19,7 @@ DEVELOPER = {
 }
 BUSINESS = {
     "plan": "business",
+    "name": "Business",
     "included_actions": 2_500_000,
     "tiers": [
         {"up_to": 5_000_000, "per_million": "50"},

@@ -14,9 +14,10 @@ from starlette.routing import Route
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import PendingActivityInfo, WorkflowExecutionInfo
 
+from tenancy import AccountRole, NamespaceRef, Permission, Principal, PrincipalKind, accesses_of
 from tests.web.fake_billing import BILLING, billing_routes
 from tests.web.fake_budgets import budget_routes
-from tests.web.fake_people import people_routes
+from tests.web.fake_people import ME, people_routes
 from tests.web.histories import as_json, execution, greeting_history, history_json, json_payload
 
 ACCOUNT = "k7m2qx"
@@ -50,6 +51,8 @@ class FakeCloud:
     events_per_page: int = 1_000
     writes: list[tuple[str, str, Any]] = field(default_factory=list)
     role: str = "owner"
+    permission: Permission = Permission.ADMIN
+    is_email_verified: bool = True
     activates: bool = True
     denied: str = ""
 
@@ -111,17 +114,25 @@ class FakeCloud:
         given = await request.json()
         if given["password"] != PASSWORD:
             return refusal(401, 16, "the e-mail or the password is wrong")
-        answer = {
-            "account_id": ACCOUNT,
-            "email": given["email"],
-            "role": self.role,
-            "csrf_token": CSRF,
-        }
+        answer = {**self.who(), "email": given["email"]}
         headers = {"set-cookie": f"{COOKIE}; HttpOnly; SameSite=Lax; Path=/"}
         return JSONResponse(answer, 201, headers)
 
     async def session(self, request: Request) -> Any:
-        return {"account_id": ACCOUNT, "email": EMAIL, "role": self.role, "csrf_token": CSRF}
+        return self.who(request.query_params.get("namespace", ""))
+
+    def who(self, namespace: str = "") -> dict[str, Any]:
+        user = Principal(PrincipalKind.USER, ME, ACCOUNT, AccountRole(self.role), self.permission)
+        place = NamespaceRef(ACCOUNT, "id-1", namespace, "cell-1", 1) if namespace else None
+        return {
+            "account_id": ACCOUNT,
+            "user_id": ME,
+            "email": EMAIL,
+            "role": self.role,
+            "is_email_verified": self.is_email_verified,
+            "access": sorted(accesses_of(user, place)),
+            "csrf_token": CSRF,
+        }
 
     async def written(self, request: Request) -> Any:
         body = await request.json() if await request.body() else dict(request.query_params)
@@ -305,7 +316,7 @@ def sample_cost(today: datetime) -> dict[str, Any]:
         "total": "25.31",
         "lines": [
             {"text": "Actions included", "quantity": actions, "per_million": "0", "amount": "0"},
-            {"text": "Plan developer", "quantity": None, "per_million": None, "amount": "25.31"},
+            {"text": "Developer plan", "quantity": None, "per_million": None, "amount": "25.31"},
         ],
         "by_namespace_and_action": cells,
         "by_namespace": totals(cells, "namespace_id", "namespace"),

@@ -101,7 +101,7 @@ async def test_an_invoice_shows_its_lines_and_its_files(user: Visitor) -> None:
         },
         {
             "month": "2026-10",
-            "text": "Plan developer",
+            "text": "Developer plan",
             "quantity": None,
             "per_million": None,
             "amount": "5.00",
@@ -112,7 +112,7 @@ async def test_an_invoice_shows_its_lines_and_its_files(user: Visitor) -> None:
     rows = [row.text for row in page.all("tr")]
     assert "October 2026" in rows[1]
     assert rows[1].endswith("$50.00 $50.00")
-    assert rows[2] == "Plan developer October 2026 $5.00"
+    assert rows[2] == "Developer plan October 2026 $5.00"
     assert rows[3] == "Total $55.00"
     assert "2026-11-01 02:11:00" in page.text
     assert {f"/api/v1/invoices/{ID}/pdf", f"/api/v1/invoices/{ID}/csv"} <= set(page.links())

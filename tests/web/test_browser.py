@@ -8,7 +8,14 @@ from uuid import uuid4
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.web.browser import browser, chromium, complaints_of, console_url, served, walk_to_quickstart
+from tests.web.browser import (
+    browser,
+    chromium,
+    complaints_of,
+    console_url,
+    served,
+    walk_to_quickstart,
+)
 from tests.web.fake_cloud import (
     COOKIE,
     NAMESPACE,
@@ -31,6 +38,7 @@ SHOWN_MS_MAX = 20_000
 REFUSED = "status of 403"
 """Chromium tells of each answer that is a refusal."""
 
+WIDE = "(element) => element.scrollWidth > element.clientWidth"
 VIEWS = [(theme, width) for theme in ("light", "dark") for width in (1280, 390)]
 
 
@@ -281,6 +289,7 @@ def test_every_page_fits_its_window(opened: Browser, theme: str, width: int) -> 
     with served(populated()) as address:
         page.goto(f"{address}/")
         widths = {"/": page.evaluate("document.documentElement.scrollWidth")}
+        scrolled = []
         context.add_cookies([{"name": name, "value": value, "url": address}])
         for path in (
             "/namespaces",
@@ -292,9 +301,13 @@ def test_every_page_fits_its_window(opened: Browser, theme: str, width: int) -> 
             "/usage",
             "/budgets",
             "/billing",
+            "/members",
         ):
             page.goto(address + path)
             widths[path] = page.evaluate("document.documentElement.scrollWidth")
+            frames = page.locator(".table-frame").all()
+            scrolled += [path for frame in frames if frame.evaluate(WIDE)]
         context.close()
     assert widths == dict.fromkeys(widths, width)
+    assert not scrolled
     assert not complaints

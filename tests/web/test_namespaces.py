@@ -68,23 +68,6 @@ async def test_an_unknown_namespace_is_a_page_that_says_so(user: Visitor) -> Non
     assert "/usage" in page.links(), "who is logged in still is"
 
 
-async def test_the_menu_leads_nowhere_that_a_role_may_not_go(
-    cloud: FakeCloud, user: Visitor
-) -> None:
-    shown = {
-        "owner": {"/usage", "/budgets", "/billing"},
-        "finance_admin": {"/usage", "/budgets", "/billing"},
-        "admin": {"/usage"},
-        "developer": set(),
-        "read": set(),
-    }
-    for role, expected in shown.items():
-        cloud.role = role
-        links = set((await user.page("/namespaces")).links())
-        assert links & shown["owner"] == expected
-        assert {"/namespaces", "/members", "/security"} <= links
-
-
 async def test_a_namespace_is_deleted_at_the_version_that_was_seen(user: Visitor) -> None:
     form = (await user.page(HOME)).one("form", action=f"{HOME}/delete")
     version = next(form.all("input", name="resource_version")).attributes["value"]

@@ -56,7 +56,7 @@ async def test_the_list_shows_each_workflow_and_how_many_there_are_of_each_statu
 ) -> None:
     page = await user.page(LIST)
     rows = [each.text for each in page.all("tr")]
-    assert rows[1].startswith("Running order-1042 Greeting")
+    assert rows[1].startswith("Running order-1042 11 s ago · Greeting Greeting 20")
     assert len(rows) == 1 + len(user.cloud.executions)
     chips = [each.text for each in page.all("a", _class="chip")]
     assert chips[:3] == ["All 9", "Running 1", "Completed 3"]

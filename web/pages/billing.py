@@ -25,6 +25,7 @@ async def show(visit: Visit) -> Response:
     return visit.page(
         "billing.html",
         billing=billing,
+        plan_names={each["plan"]: each["name"] for each in billing["plans"]},
         next_month_at=read_time(billing["next_month_at"]),
         is_stand_in=billing.get("payment_service") == "stand-in",
         invoices=[_shown(each) for each in listed.get("invoices") or []],

@@ -20,7 +20,7 @@ PERMISSIONS = {
     "worker": "Only run them, as a worker",
     "read": "Only read",
 }
-"""What a key may do in its namespace, by the API's name."""
+"""What a key may do in its namespace, by the API's name; who makes it must have that access."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ async def revoke(visit: Visit) -> Response:
 async def _page(
     visit: Visit, *, token: str = "", name: str = "", problem: Refused | None = None
 ) -> Response:
+    assert visit.session is not None
     namespace = visit.path("namespace")
     # Keys are the account's, and so are listed for a namespace that there is not.
     await visit.cloud.get(f"/cloud/namespaces/{segment(namespace)}")
@@ -103,7 +104,7 @@ async def _page(
         rows=[key_row(each) for each in answer.get("apiKeys") or []],
         life_days_options=LIFE_DAYS_OPTIONS,
         life_days_default=LIFE_DAYS_DEFAULT,
-        permissions=PERMISSIONS,
+        permissions={key: text for key, text in PERMISSIONS.items() if visit.session.may(key)},
         token=token,
         name=name,
         problem=problem or "",

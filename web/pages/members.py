@@ -12,7 +12,7 @@ from tenancy.clock import now
 from web.cloud import Answer, segment
 from web.errors import Refused
 from web.formats import read_time
-from web.visit import Visit
+from web.visit import Session, Visit
 
 ROLES = {
     "ROLE_OWNER": "Owner",
@@ -31,7 +31,10 @@ PERMISSIONS = {
 """In a namespace, by the API's name."""
 
 ROLE_DEFAULT = "ROLE_DEVELOPER"
-MANAGERS = ("owner", "admin")
+OWNER = "ROLE_OWNER"
+ADMINISTER_ALL = frozenset((OWNER, "ROLE_ADMIN"))
+"""The roles that have every namespace without a grant."""
+
 MEMBERS_PER_PAGE = 1_000
 GRANT = "grant "
 """What the names of the form's fields for namespaces begin with."""
@@ -55,6 +58,16 @@ class MemberRow:
             return "active"
         return "invited" if self.expires_at > now() else "invitation expired"
 
+    @property
+    def changed_by(self) -> str:
+        """The access that changing this member takes."""
+        return access_to_make(self.role)
+
+    @property
+    def reach(self) -> str:
+        """In how many namespaces the member may do something."""
+        return "all" if self.role in ADMINISTER_ALL else str(len(self.grants))
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -63,6 +76,11 @@ class Draft:
     email: str = ""
     role: str = ROLE_DEFAULT
     grants: Mapping[str, str] = field(default_factory=dict)
+
+
+def access_to_make(role: str) -> str:
+    """Only an owner makes or unmakes an owner."""
+    return "owner" if role == OWNER else "account_write"
 
 
 def member_row(user: Answer) -> MemberRow:
@@ -166,9 +184,9 @@ async def _page(visit: Visit, draft: Draft, *, problem: Refused | None = None) -
         rows=[member_row(each) for each in answer.get("users") or []],
         draft=draft,
         roles=ROLES,
+        offered=_offered(visit.session),
         permissions=PERMISSIONS,
         namespaces=await _namespaces(visit),
-        may_manage=visit.session.role in MANAGERS,
         problem=problem or "",
     )
 
@@ -185,13 +203,17 @@ async def _member_page(
         row=row,
         draft=draft or Draft(row.email, row.role, row.grants),
         roles=ROLES,
+        offered=_offered(visit.session),
         permissions=PERMISSIONS,
         namespaces=await _namespaces(visit),
-        may_manage=visit.session.role in MANAGERS,
-        is_owner=visit.session.role == MANAGERS[0],
         is_self=row.id == visit.session.user_id,
         problem=problem or "",
     )
+
+
+def _offered(session: Session) -> Mapping[str, str]:
+    """The roles that this user may give."""
+    return {role: text for role, text in ROLES.items() if session.may(access_to_make(role))}
 
 
 async def _namespaces(visit: Visit) -> list[str]:

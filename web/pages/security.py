@@ -132,7 +132,6 @@ async def _page(visit: Visit, *, problems: Mapping[str, Refused] | None = None) 
         told=told,
         sessions=sessions,
         problems={name: problems.get(name, "") for name in _PARTS},
-        is_owner=visit.session.role == "owner",
         must_enrol=visit.session.must_enrol,
     )
 
