@@ -76,9 +76,9 @@ async def borrow(snapshot: SnapshotFollower, cells: Cells) -> None:
         try:
             await snapshot.hear(zlib.decompress(text))
         except (SnapshotRejected, zlib.error) as error:
-            logger.warning("snapshot_copy_refused", extra={"cell": cell_id, "why": str(error)})
+            logger.warning("snapshot_copy_refused", extra={"cell_id": cell_id, "why": str(error)})
         else:
-            logger.info("snapshot_borrowed", extra={"cell": cell_id})
+            logger.info("snapshot_borrowed", extra={"cell_id": cell_id})
 
 
 async def _asked(cells: Cells, cell_id: str, method: str, text: bytes) -> bytes | None:
@@ -87,5 +87,5 @@ async def _asked(cells: Cells, cell_id: str, method: str, text: bytes) -> bytes 
     try:
         return await cells.of(cell_id)(method, text, about)
     except EngineError as error:
-        logger.info("cell_has_no_copy", extra={"cell": cell_id, "why": str(error)})
+        logger.info("cell_has_no_copy", extra={"cell_id": cell_id, "why": str(error)})
         return None
