@@ -14,7 +14,7 @@ from api.cells import Cell, CellHealth
 from api.telemetry import Telemetry
 from api.wire.client import Connect, Disconnected, WireClient
 from api.wire.server import Service
-from api.wire.snapshot_copy import SnapshotCopy
+from api.wire.snapshot_copy import METHODS, SnapshotCopy
 from engine.call import Call
 from engine.cell import remote
 from engine.errors import EngineError, Internal, Unavailable
@@ -55,9 +55,8 @@ def served(cell: Cell, copy: SnapshotCopy | None = None) -> Service:
         if not asked.method:
             return _encoder.encode(cell.health)
         try:
-            kept = None if copy is None else await copy.answer(asked.method, asked.request)
-            if kept is not None:
-                return remote.OK + kept
+            if copy is not None and asked.method in METHODS:
+                return remote.OK + await copy.answer(asked.method, asked.request)
             return remote.OK + await rpc(asked.method, asked.request, asked.call)
         except EngineError as error:
             return remote.encode_refusal(error)

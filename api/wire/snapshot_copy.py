@@ -22,6 +22,7 @@ from tenancy.snapshot_feed import Place
 logger = logging.getLogger(__name__)
 
 KEEP, READ = "snapshot_copy/keep", "snapshot_copy/read"
+METHODS = frozenset((KEEP, READ))
 
 SETTLE_SECONDS = 1.0
 """Changes come in bursts, and each copy is the whole."""
@@ -41,14 +42,12 @@ class SnapshotCopy:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def answer(self, method: str, text: bytes) -> bytes | None:
-        """What there is, empty if nothing is; None where the method is none of these."""
+    async def answer(self, method: str, text: bytes) -> bytes:
+        """One of METHODS; what there is, empty if nothing is."""
         if method == KEEP:
             await asyncio.to_thread(write_whole, self._path, text)
             return b""
-        if method == READ:
-            return await asyncio.to_thread(self._read)
-        return None
+        return await asyncio.to_thread(self._read)
 
     def _read(self) -> bytes:
         try:

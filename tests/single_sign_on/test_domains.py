@@ -102,23 +102,22 @@ async def test_a_record_elsewhere_in_the_zone_proves_nothing(
     assert internet.asked == [RECORD, FILE]
 
 
-async def test_where_names_cannot_be_asked_for_a_file_proves_the_domain(
-    world: World, internet: Internet
+@pytest.mark.parametrize(
+    "record",
+    [
+        NoAnswer("could not be asked, no answer within 4 seconds"),
+        [b"perdure-domain=of-long-ago"],
+    ],
+    ids=["not answered", "of long ago"],
+)
+async def test_the_right_file_proves_a_domain_whatever_is_wrong_with_its_record(
+    world: World, internet: Internet, record: NoAnswer | list[bytes]
 ) -> None:
     await world.add_domain(NAME)
-    internet.texts[RECORD] = NoAnswer("could not be asked, no answer within 4 seconds")
+    internet.texts[RECORD] = record
     internet.files[FILE] = Reply(200, {}, await proof_of(world, world.owner))
     await world.prove(NAME)
     assert internet.asked == [RECORD, FILE]
-
-
-async def test_a_wrong_record_does_not_outweigh_the_right_file(
-    world: World, internet: Internet
-) -> None:
-    await world.add_domain(NAME)
-    internet.texts[RECORD] = [b"perdure-domain=of-long-ago"]
-    internet.files[FILE] = Reply(200, {}, await proof_of(world, world.owner))
-    await world.prove(NAME)
 
 
 @pytest.mark.parametrize(
