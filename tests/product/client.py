@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from temporalio.api.enums.v1 import HistoryEventFilterType
 from temporalio.api.history.v1 import HistoryEvent
 
 from tests.control.visitor import PASSWORD, Visitor
-from tests.product.server import Product
+from tests.product.server import LOOK_AGAIN_SECONDS, READY_SECONDS_MAX, Product
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json+no-payload-shorthand"
@@ -150,6 +151,16 @@ async def open_account(product: Opened, name: str = "orders") -> Access:
     owner.http.headers["X-CSRF-Token"] = told["csrf_token"]
     owner.account_id = told["account_id"]
     return Access(await owner.namespace(name), await owner.key(), owner)
+
+
+async def control_plane_answers(owner: Visitor) -> None:
+    """Wait until it does: a frontend is ready, and serves workflows, without it."""
+    async with asyncio.timeout(READY_SECONDS_MAX):
+        while True:
+            told = await owner.call("GET", "/cloud/current-identity")
+            if told.status_code not in UNKNOWN_OUTCOMES:
+                return
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
 def program(product: Product, access: Access, form: str = PROTOBUF) -> Program:

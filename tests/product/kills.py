@@ -31,6 +31,24 @@ LOOK_FOR_DATABASE_SECONDS = 0.02
 PATIENCE = timedelta(minutes=10)
 CLOSING = "WorkflowExecutionCompleted"
 
+WORKER_REFUSED = ("poll_failed", "workflow_task_refused", "activity_task_refused")
+"""What a worker with our client library warns of, that of the control plane too: it goes on."""
+
+DATABASE_AWAY = (
+    *WORKER_REFUSED,
+    "postgres_ended",
+    "store_failed",
+    "upkeep_failed",
+    "offer_again_failed",
+    "call_failed",
+    "snapshot_refresh_failed",
+    "database_gave_up",
+)
+"""What a server may warn of while its database is away."""
+
+PART_AWAY = (*WORKER_REFUSED, "process_ended", "snapshot_not_fed", "upkeep_failed")
+"""What a part may warn of while another one is away."""
+
 
 @asynccontextmanager
 async def orders_under_way(

@@ -176,7 +176,8 @@ async def serving(
     try:
         await product.start()
         yield product
-        assert product.told(*expected) == []
+        told = product.told(*expected)
+        assert not told, told
     finally:
         product.end(signal.SIGKILL)
 

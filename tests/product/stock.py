@@ -152,7 +152,11 @@ class Stock:
             ],
             (await owner.get("/cloud/namespaces"))["namespaces"],
             await owner.get("/api/v1/billing"),
-            await owner.get("/api/v1/budgets"),
+            [
+                # What was used before may be counted only now.
+                {name: value for name, value in budget.items() if name != "spent"}
+                for budget in (await owner.get("/api/v1/budgets"))["budgets"]
+            ],
             await owner.get("/api/v1/invoices"),
             await owner.get("/api/v1/single-sign-on"),
             # Their order tells which was used last.

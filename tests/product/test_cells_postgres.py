@@ -17,6 +17,8 @@ from api.local_postgres import LocalPostgres, programs
 from tests.product.client import Access, open_account, program
 from tests.product.kills import (
     ANSWERS_BEFORE_KILL_MAX,
+    DATABASE_AWAY,
+    PART_AWAY,
     Patient,
     check_promises,
     database_process,
@@ -24,8 +26,6 @@ from tests.product.kills import (
 )
 from tests.product.orders import Caller, Orders
 from tests.product.server import Preloaded, Product
-from tests.product.test_control_postgres import TOLD
-from tests.product.test_kills_processes import TOLD_MEANWHILE
 from tests.product.test_move import as_url, move_with_kills
 from tests.product.test_processes import ended, other_parts, parts
 
@@ -107,8 +107,7 @@ def namespaces_by_schema(url: str) -> list[list[str]]:
 
 
 def unexpected(product: Product) -> list[str]:
-    expected = (*TOLD, *TOLD_MEANWHILE)
-    return [line for line in product.told() if not any(event in line for event in expected)]
+    return product.told(*DATABASE_AWAY, *PART_AWAY)
 
 
 async def test_two_cells_in_one_database_keep_every_promise_whatever_is_killed(

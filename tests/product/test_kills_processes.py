@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.product.client import Access, open_account
-from tests.product.kills import kill_at_any_moment, orders_under_way
+from tests.product.kills import PART_AWAY, kill_at_any_moment, orders_under_way
 from tests.product.server import Preloaded, Product
 
 KILLS_OF_EACH = 2
@@ -22,8 +22,6 @@ KILLS_OF_EACH_IN_CI = 12
 SEEDS_OF_CI = range(2, 7)
 RUN_SECONDS_MAX = 400
 DEAD_SECONDS_MAX = 10
-TOLD_MEANWHILE = {"snapshot_not_fed", "upkeep_failed", "usage_not_collected"}
-"""What a part may warn of while another one is away."""
 
 
 class Part:
@@ -118,4 +116,4 @@ async def test_killed_parts_keep_every_promise(
         async with orders_under_way(parts.frontend, parts.access, rng, RUN_SECONDS_MAX) as caller:
             for number, kind in enumerate(KINDS * kills):
                 await kill_at_any_moment(caller, rng, number, partial(parts.kill, kind))
-        assert parts.frontend.told(*TOLD_MEANWHILE) == []
+        assert parts.frontend.told(*PART_AWAY) == []

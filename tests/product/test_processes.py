@@ -15,7 +15,8 @@ import pytest
 
 from api.installation import installation
 from perdure import Client, Worker, activity, workflow
-from tests.product.client import open_account
+from tests.product.client import control_plane_answers, open_account
+from tests.product.kills import WORKER_REFUSED
 from tests.product.server import Preloaded, Product
 
 WAIT_SECONDS_MAX = 120
@@ -67,7 +68,7 @@ async def test_a_part_that_dies_is_started_again_and_all_end_together(
         status, _ = await product.health("/readyz")
         assert status in (200, 503)
         second = await other_parts(product.data, first, len(first))
-        await product.ready()
+        await control_plane_answers(access.owner)
         names = await access.owner.get("/cloud/namespaces")
         assert len(names["namespaces"]) == 2
         await access.owner.http.aclose()
@@ -112,7 +113,7 @@ class Greeting:
 async def test_programs_with_our_client_see_no_error_whichever_part_is_killed(
     preloaded: Preloaded, tmp_path: Path, allow_log: Callable[..., None]
 ) -> None:
-    allow_log("poll_failed", "workflow_task_refused", "activity_task_refused")
+    allow_log(*WORKER_REFUSED)
     product = Product(preloaded, tmp_path / "data", "--processes")
     try:
         await product.start()
