@@ -34,11 +34,12 @@ class Served(Protocol):
     def drain(self) -> None: ...
 
 
-# Calls leave no cycles behind but live through several collections at the default of 700, which
-# then look at thousands of runs in memory again and again.
-GC_ALLOCATIONS = 50_000
-GC_YOUNG_ROUNDS = 20
-GC_MIDDLE_ROUNDS = 50
+# Calls leave no cycles behind, and what outlives one is a run that stays in memory: so many of them
+# are looked at together that a collection takes some milliseconds and no call waits for long, twice
+# at most each, and all of memory hardly ever.
+GC_ALLOCATIONS = 10_000
+GC_YOUNG_ROUNDS = 1
+GC_MIDDLE_ROUNDS = 2_500
 
 
 def settle_memory() -> None:
