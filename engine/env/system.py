@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import random
-import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context
+from time import monotonic, monotonic_ns, time_ns
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -29,16 +29,16 @@ class SlewedClock:
 
     def __init__(
         self,
-        wall_ns: Callable[[], int] = time.time_ns,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time_ns,
+        steady_ns: Callable[[], int] = monotonic_ns,
     ) -> None:
         self._wall_ns = wall_ns
-        self._monotonic_ns = monotonic_ns
-        self._seen_ns = monotonic_ns()
+        self._steady_ns = steady_ns
+        self._seen_ns = steady_ns()
         self._now_ns = wall_ns()
 
     def now_ns(self) -> int:
-        elapsed_ns = self._monotonic_ns() - self._seen_ns
+        elapsed_ns = self._steady_ns() - self._seen_ns
         if elapsed_ns <= 0:
             return self._now_ns
         self._seen_ns += elapsed_ns
@@ -50,9 +50,16 @@ class SlewedClock:
 
 
 class SystemEnv:
-    """`Env` on this machine and this thread's running event loop."""
+    """`Env` on this machine and this thread's running event loop.
 
-    def __init__(self, wall_ns: Callable[[], int] = time.time_ns) -> None:
+    Its monotonic clock is that of asyncio's and uvloop's loops. All clocks are the system's own
+    functions, taken when this module is imported: the client library guards those of the `time`
+    module while it runs workflows in this process, and each look would go through a guard.
+    """
+
+    monotonic = staticmethod(monotonic)
+
+    def __init__(self, wall_ns: Callable[[], int] = time_ns) -> None:
         self._clock = SlewedClock(wall_ns)
         # For jitter alone; what must not be guessed comes from `token_bytes`.
         self._random = random.Random()  # noqa: S311
@@ -62,10 +69,6 @@ class SystemEnv:
 
     def now_ns(self) -> int:
         return self._clock.now_ns()
-
-    def monotonic(self) -> float:
-        # The clock of asyncio's and uvloop's loops, without asking which loop is running.
-        return time.monotonic()
 
     def random(self) -> float:
         return self._random.random()
