@@ -1,4 +1,4 @@
-"""python -m benchmarks NAME [--json FILE] [--quick] [--published] [--processes]: prints a table."""
+"""python -m benchmarks NAME [--json FILE] [--quick] [OPTION ...]: prints a table."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import uvloop
 
+from benchmarks.awake import kept_awake
 from benchmarks.report import Record, document, table
 from benchmarks.servers import ServerFailed
 from benchmarks.windows import Plan
@@ -32,6 +34,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="about 10 s; for a first look")
     parser.add_argument("--published", action="store_true", help="worker on published RPCs alone")
     parser.add_argument("--processes", action="store_true", help="the product's parts apart")
+    parser.add_argument("--awake", action="store_true", help="keep a virtual machine's cores busy")
     arguments = parser.parse_args()
     plan = Plan.quick() if arguments.quick else Plan.full()
     plan = replace(plan, published=arguments.published, has_processes=arguments.processes)
@@ -41,7 +44,8 @@ def main() -> int:
         # A server may run its PostgreSQL as another user, who has to pass.
         Path(folder).chmod(0o711)
         try:
-            rows: list[Record] = uvloop.run(scenario.run(Path(folder), plan))
+            with kept_awake() if arguments.awake else nullcontext():
+                rows: list[Record] = uvloop.run(scenario.run(Path(folder), plan))
         except ServerFailed as error:
             print(error, file=sys.stderr)
             return 2

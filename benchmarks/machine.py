@@ -24,33 +24,44 @@ def busy_seconds(stat_line: str) -> float:
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """One line of /proc/PID/stat; the CPU time includes children that ended."""
+    """One line of /proc/PID/stat; the CPU time includes children that ended.
+
+    What `gives_way` runs only where nothing else wants to.
+    """
 
     parent: int
     cpu_seconds: float
+    gives_way: bool = False
 
     @classmethod
     def parse(cls, stat_line: str) -> CpuTimes:
         # The command's name stands in brackets and may hold spaces and brackets itself.
         fields = stat_line.rpartition(")")[2].split()
-        return cls(int(fields[1]), sum(map(int, fields[11:15])) / TICKS_PER_SECOND)
+        seconds = sum(map(int, fields[11:15])) / TICKS_PER_SECOND
+        return cls(int(fields[1]), seconds, int(fields[38]) == os.SCHED_IDLE)
+
+
+def seconds_left_over(processes: dict[int, CpuTimes]) -> float:
+    """CPU time of those that give way: it was there for everybody else."""
+    return sum(times.cpu_seconds for times in processes.values() if times.gives_way)
 
 
 def tree_seconds(processes: dict[int, CpuTimes], root: int) -> float:
-    """CPU time of a process and of everything below it."""
+    """CPU time of a process and of everything below it that does not give way."""
     children: dict[int, list[int]] = {}
     for pid, times in processes.items():
         children.setdefault(times.parent, []).append(pid)
     total, todo = 0.0, [root]
     while todo:
         pid = todo.pop()
-        if pid in processes:
+        if pid in processes and not processes[pid].gives_way:
             total += processes[pid].cpu_seconds
         todo += children.get(pid, [])
     return total
 
 
-def _processes() -> dict[int, CpuTimes]:
+def processes() -> dict[int, CpuTimes]:
+    """All that run now, by id."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -72,13 +83,13 @@ class Reading:
 
     @classmethod
     def take(cls, *server_pids: int) -> Reading:
-        machine = busy_seconds(Path("/proc/stat").read_text().partition("\n")[0])
-        processes = _processes()
+        busy = busy_seconds(Path("/proc/stat").read_text().partition("\n")[0])
+        running = processes()
         return cls(
             at=time.perf_counter(),
-            machine=machine,
-            server=sum(tree_seconds(processes, pid) for pid in server_pids),
-            ours=tree_seconds(processes, os.getpid()),
+            machine=busy - seconds_left_over(running),
+            server=sum(tree_seconds(running, pid) for pid in server_pids),
+            ours=tree_seconds(running, os.getpid()),
         )
 
 
@@ -112,6 +123,7 @@ def conditions(data: Path) -> dict[str, str | int]:
         revision = "unknown"
     return {
         "cores": CORES,
+        "awake": seconds_left_over(processes()) > 0,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "filesystem": filesystem_of(data, Path("/proc/mounts").read_text()),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from benchmarks.awake import kept_awake
 from benchmarks.machine import (
     CORES,
     TICKS_PER_SECOND,
@@ -14,8 +16,16 @@ from benchmarks.machine import (
     busy_seconds,
     filesystem_of,
     foreign_share,
+    processes,
+    seconds_left_over,
     tree_seconds,
 )
+
+
+def stat_line(policy: int) -> str:
+    """Of a process whose name has a bracket, as proc(5) has it: the policy is its 41st field."""
+    told = "77 (a) b) S 7 1 1 0 -1 0 0 0 0 0 100 20 3 4 20 0 1 0 5"
+    return f"{told} {'0 ' * 18}{policy} 0 0"
 
 
 def test_waiting_is_not_busy_but_stolen_time_is() -> None:
@@ -24,8 +34,25 @@ def test_waiting_is_not_busy_but_stolen_time_is() -> None:
 
 
 def test_a_command_name_with_spaces_and_brackets_shifts_no_field() -> None:
-    line = "77 (a) b) S 7 1 1 0 -1 0 0 0 0 0 100 20 3 4 20 0 1 0 5 0 0"
-    assert CpuTimes.parse(line) == CpuTimes(parent=7, cpu_seconds=127 / TICKS_PER_SECOND)
+    assert CpuTimes.parse(stat_line(policy=0)) == CpuTimes(7, 127 / TICKS_PER_SECOND)
+
+
+def test_what_runs_at_idle_priority_gives_way() -> None:
+    assert CpuTimes.parse(stat_line(policy=os.SCHED_IDLE)).gives_way
+
+
+def test_time_that_was_left_over_is_nobodys() -> None:
+    times = {1: CpuTimes(0, 1.0), 2: CpuTimes(1, 8.0, gives_way=True), 3: CpuTimes(2, 2.0)}
+    assert tree_seconds(times, 1) == 3.0
+    assert seconds_left_over(times) == 8.0
+
+
+def test_cores_are_kept_awake_only_as_long_as_asked_for() -> None:
+    before = processes()
+    with kept_awake():
+        loops = {pid: times for pid, times in processes().items() if times.gives_way}
+        assert len(loops.keys() - before.keys()) == len(os.sched_getaffinity(0))
+    assert not loops.keys() & processes().keys()
 
 
 def test_a_tree_holds_children_and_their_children_and_nobody_else() -> None:
