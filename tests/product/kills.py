@@ -18,7 +18,7 @@ from temporalio.api.history.v1 import HistoryEvent
 
 from perdure.recount import Recount, recount
 from tests.engine.cell import complete_workflow, names, schedule_activity
-from tests.product.client import Access, program
+from tests.product.client import Access, Program, program
 from tests.product.orders import ACTIVITY_COMPLETED, Caller, Orders, payloads, signals_of
 from tests.product.server import Product
 
@@ -35,18 +35,15 @@ WORKER_REFUSED = ("poll_failed", "workflow_task_refused", "activity_task_refused
 """What a worker with our client library warns of, that of the control plane too: it goes on."""
 
 DATABASE_AWAY = (
-    *WORKER_REFUSED,
     "postgres_ended",
     "store_failed",
     "upkeep_failed",
-    "offer_again_failed",
-    "call_failed",
     "snapshot_refresh_failed",
     "database_gave_up",
 )
 """What a server may warn of while its database is away."""
 
-PART_AWAY = (*WORKER_REFUSED, "process_ended", "snapshot_not_fed", "upkeep_failed")
+PART_AWAY = ("snapshot_not_fed", "upkeep_failed")
 """What a part may warn of while another one is away."""
 
 
@@ -82,7 +79,7 @@ async def check_promises(orders: Orders) -> None:
     """In the histories is what was acknowledged, and in the ledger what the histories say."""
     for workflow_id in orders.promises.run_ids:
         await check_order(orders, workflow_id)
-    outcome = await settled_recount(orders.caller)
+    outcome = await settled_recount(orders.caller.program)
     assert outcome.differences == ()
     assert outcome.recounted > len(orders.promises.run_ids)
 
@@ -172,17 +169,17 @@ def activity_results(events: list[HistoryEvent]) -> dict[str, list[str]]:
     return results
 
 
-async def settled_recount(caller: Caller) -> Recount:
+async def settled_recount(shop: Program) -> Recount:
     """The recount once usage has been collected; if that does not come to pass, the last one."""
 
     async def get(path: str, params: Mapping[str, str]) -> Any:
-        answer = await caller.program.http.get(path, params=dict(params))
+        answer = await shop.http.get(path, params=dict(params))
         assert answer.is_success, answer.text
         return answer.json()
 
     looks_left = int(COLLECT_SECONDS_MAX / LOOK_AGAIN_SECONDS)
     while True:
-        outcome = await recount(get, caller.program.namespace)
+        outcome = await recount(get, shop.namespace)
         looks_left -= 1
         if not outcome.differences or not looks_left:
             return outcome

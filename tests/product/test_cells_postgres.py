@@ -107,7 +107,7 @@ def namespaces_by_schema(url: str) -> list[list[str]]:
 
 
 def unexpected(product: Product) -> list[str]:
-    return product.told(*DATABASE_AWAY, *PART_AWAY)
+    return product.told("process_ended", *DATABASE_AWAY, *PART_AWAY)
 
 
 async def test_two_cells_in_one_database_keep_every_promise_whatever_is_killed(

